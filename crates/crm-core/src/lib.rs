@@ -1,1 +1,37 @@
-//! Placeholder replaced by the first module.
+//! The ground and the records of Heimdell CRM.
+pub mod business_units;
+pub mod change;
+pub mod clock;
+pub mod companies;
+pub mod contacts;
+pub mod ctx;
+pub mod custom_fields;
+pub mod deals;
+pub mod error;
+pub mod filters;
+pub mod gate;
+pub mod history;
+pub mod id;
+pub mod leads;
+pub mod money;
+pub mod organizations;
+pub mod page;
+pub mod patch;
+pub mod pipelines;
+pub mod reason_codes;
+pub mod record;
+pub mod schema;
+pub mod select;
+pub mod statement;
+pub mod text;
+pub mod tx;
+pub mod users;
+
+pub use ctx::{Actor, Ctx, ReadScope};
+pub use error::{Error, FieldError, Kind, Result};
+pub use id::Id;
+pub use money::{Currency, Money};
+pub use page::Page;
+pub use patch::{Patch, Reason};
+pub use record::Record;
+pub use tx::Tx;

@@ -1,0 +1,395 @@
+//! A change is computed, judged and recorded once, for every kind of record.
+//!
+//! A request becomes a [`Change`] (or a [`Draft`] of a new record): merged, validated, compared. Rules may amend it or
+//! refuse it. Then [`Tx::permit`] asks the gate about the differences, and only what it hands back can be written, the
+//! row and its field history together. The order of refusals is: not allowed, stale, bad fields.
+use std::ops::Deref;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+pub use crate::patch::Reason;
+use crate::{
+    Error, Id, Result, Tx, custom_fields,
+    error::FieldError,
+    gate::{Action, Ask},
+    history,
+    patch::{self, Patch},
+    record::{Field, FieldKind, Record},
+    text,
+};
+
+/// One field that changes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldDiff {
+    /// The wire name, `customFields.region` for a custom field.
+    pub field_name: String,
+    /// What it was.
+    pub old_value: Value,
+    /// What it becomes.
+    pub new_value: Value,
+}
+
+/// A change of one record, before anybody has allowed it.
+pub struct Change<R: Record> {
+    before: R,
+    after: R::Fields,
+    diffs: Vec<FieldDiff>,
+    errors: Vec<FieldError>,
+    reason: Reason,
+    expected: Option<i64>,
+}
+
+impl<R: Record> Change<R> {
+    /// Merges a patch over a locked record, validates every field, and looks up what it refers to.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] where the caller may not change such records at all, [`Error::Malformed`] for a member that
+    /// does not exist. Bad fields are kept and told by [`Tx::permit`], after the questions that come before them.
+    pub fn new(tx: &mut Tx<'_>, before: R, patch: Patch) -> Result<Self> {
+        tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Edit, R::KIND))?;
+        let merged = patch::merge::<R>(before.fields(), patch.members)?;
+        let mut change = Self {
+            diffs: Vec::new(),
+            after: merged.fields,
+            errors: merged.errors,
+            reason: patch.reason,
+            expected: patch.expected,
+            before,
+        };
+        change.compare()?;
+        patch::validate::<R>(&change.after, &mut change.errors)?;
+        check_references::<R>(tx, &change.diffs, &mut change.errors)?;
+        custom_fields::check::<R>(tx, &change.after, &change.diffs, false, &mut change.errors)?;
+        Ok(change)
+    }
+
+    /// Lets a rule set what follows from the change; the gate and the history see it too.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the fields are no JSON object.
+    pub fn amend(&mut self, set: impl FnOnce(&mut R::Fields)) -> Result<()> {
+        set(&mut self.after);
+        self.compare()
+    }
+
+    /// Lets a rule refuse a field. It is told together with all other bad fields.
+    pub fn refuse(&mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) {
+        self.errors.push(FieldError::new(field, code, message));
+    }
+
+    /// The record as it stands.
+    pub fn before(&self) -> &R {
+        &self.before
+    }
+
+    /// The fields as they would be.
+    pub fn after(&self) -> &R::Fields {
+        &self.after
+    }
+
+    /// What would differ.
+    pub fn diffs(&self) -> &[FieldDiff] {
+        &self.diffs
+    }
+
+    /// Why.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// Would this field differ?
+    pub fn touches(&self, field: &str) -> bool {
+        self.diffs.iter().any(|d| d.field_name == field)
+    }
+
+    /// What `q=` will look through.
+    #[doc(hidden)]
+    pub fn search_text(&self) -> String {
+        text::fold(&R::search_text(&self.after))
+    }
+
+    fn compare(&mut self) -> Result<()> {
+        self.diffs = diff::<R>(patch::object(self.before.fields())?, patch::object(&self.after)?);
+        Ok(())
+    }
+}
+
+/// A new record, before anybody has allowed it.
+pub struct Draft<R: Record> {
+    id: Id<R>,
+    fields: R::Fields,
+    errors: Vec<FieldError>,
+    created_at: DateTime<Utc>,
+}
+
+impl<R: Record> Draft<R> {
+    /// A patch over nothing: validated, with what it refers to looked up, in the caller's own business unit where it
+    /// names none and the caller works in one alone.
+    ///
+    /// # Errors
+    /// As [`Change::new`].
+    pub fn new(tx: &mut Tx<'_>, patch: Patch) -> Result<Self> {
+        Self::over(tx, R::Fields::default(), patch)
+    }
+
+    /// As [`Draft::new`], over fields that are already set.
+    ///
+    /// # Errors
+    /// As [`Change::new`].
+    pub fn over(tx: &mut Tx<'_>, base: R::Fields, mut patch: Patch) -> Result<Self> {
+        tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Create, R::KIND))?;
+        if let (true, Some(unit)) = (R::IN_UNITS, tx.ctx.scope.home()) {
+            patch = patch.or("businessUnitId", unit.to_string());
+        }
+        let before = patch::object(&base)?;
+        let merged = patch::merge::<R>(&base, patch.members)?;
+        let (fields, mut errors) = (merged.fields, merged.errors);
+        let diffs = diff::<R>(before, patch::object(&fields)?);
+        patch::validate::<R>(&fields, &mut errors)?;
+        check_references::<R>(tx, &diffs, &mut errors)?;
+        custom_fields::check::<R>(tx, &fields, &diffs, true, &mut errors)?;
+        let mut draft = Self { id: Id::new(), fields, errors, created_at: tx.ctx.now };
+        R::check_new(tx, &mut draft)?;
+        Ok(draft)
+    }
+
+    /// The id that it will have.
+    pub fn id(&self) -> Id<R> {
+        self.id
+    }
+
+    /// The fields.
+    pub fn fields(&self) -> &R::Fields {
+        &self.fields
+    }
+
+    /// Lets a rule set what follows.
+    pub fn amend(&mut self, set: impl FnOnce(&mut R::Fields)) {
+        set(&mut self.fields);
+    }
+
+    /// Lets a rule refuse a field, told together with all others.
+    pub fn refuse(&mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) {
+        self.errors.push(FieldError::new(field, code, message));
+    }
+
+    /// Takes back what was said against a field that a rule has filled in.
+    pub fn forgive(&mut self, field: &str) {
+        self.errors.retain(|e| e.field != field);
+    }
+
+    /// Gives it an id of the caller's choice: an organization is named before its first row.
+    pub(crate) fn named(&mut self, id: Id<R>) {
+        self.id = id;
+    }
+
+    /// When it came to be, for the past that a migration tells.
+    pub fn created_at(&mut self, at: DateTime<Utc>) {
+        self.created_at = at;
+    }
+}
+
+/// Compares two objects of fields, custom fields key by key.
+fn diff<R: Record>(mut old: Map<String, Value>, new: Map<String, Value>) -> Vec<FieldDiff> {
+    let mut diffs = Vec::new();
+    for (name, new_value) in new {
+        let old_value = old.shift_remove(&name).unwrap_or(Value::Null);
+        if old_value == new_value {
+            continue;
+        }
+        if R::field(&name).is_some_and(|f| f.kind == FieldKind::Custom) {
+            custom_fields::diff(&name, old_value, new_value, &mut diffs);
+        } else {
+            diffs.push(FieldDiff { field_name: name, old_value, new_value });
+        }
+    }
+    diffs
+}
+
+/// Refuses references to what does not exist in the organization, or what the caller may not see.
+fn check_references<R: Record>(tx: &mut Tx<'_>, diffs: &[FieldDiff], errors: &mut Vec<FieldError>) -> Result<()> {
+    for (field, value) in diffs.iter().filter_map(|d| reference::<R>(d)) {
+        if errors.iter().any(|e| e.field == field.name) {
+            continue;
+        }
+        let id = value.parse::<Uuid>().unwrap_or_default();
+        if !exists(tx, field, id)? {
+            errors.push(FieldError::new(field.name, "unknown_reference", "There is no such record."));
+        }
+    }
+    Ok(())
+}
+
+fn reference<R: Record>(diff: &FieldDiff) -> Option<(&'static Field, &str)> {
+    let field = R::FIELDS.iter().find(|f| f.name == diff.field_name)?;
+    matches!(field.kind, FieldKind::Reference(_)).then_some((field, diff.new_value.as_str()?))
+}
+
+fn exists(tx: &mut Tx<'_>, field: &Field, id: Uuid) -> Result<bool> {
+    let FieldKind::Reference(table) = field.kind else { return Ok(true) };
+    if let (true, Some(units)) = (table == "business_units", &tx.ctx.scope.units) {
+        return Ok(units.iter().any(|unit| unit.uuid() == id));
+    }
+    let mut text = format!("SELECT 1 FROM {table} WHERE organization_id = {{org}} AND id = {{}}");
+    if matches!(table, "business_units" | "users") {
+        text.push_str(" AND is_active");
+    }
+    let units = tx.ctx.scope.units.clone().filter(|_| field.scoped);
+    if units.is_some() {
+        text.push_str(" AND (business_unit_id IS NULL OR business_unit_id = ANY({}))");
+    }
+    let query = tx.sql_text::<diesel::sql_types::Integer>(text).with(|s| s.bind(id));
+    let query = match &units {
+        Some(units) => query.with(|s| s.bind(units.as_slice())),
+        None => query,
+    };
+    Ok(query.first::<i32>(tx)?.is_some())
+}
+
+/// A change that the gate has allowed. There is no other way to make one.
+#[must_use = "a permitted change is not written yet"]
+pub struct Permitted<R: Record>(Change<R>);
+
+/// A permitted change that is being written.
+pub struct Saving<'a, R: Record>(&'a Change<R>);
+
+impl<R: Record> Deref for Saving<'_, R> {
+    type Target = Change<R>;
+    fn deref(&self) -> &Change<R> {
+        self.0
+    }
+}
+
+/// A draft that the gate has allowed.
+#[must_use = "a permitted draft is not written yet"]
+pub struct PermittedDraft<R: Record>(Draft<R>);
+
+/// A permitted draft that is being written.
+pub struct New<'a, R: Record>(&'a Draft<R>);
+
+impl<R: Record> New<'_, R> {
+    /// The id of the new row.
+    pub fn id(&self) -> Id<R> {
+        self.0.id
+    }
+
+    /// Its fields.
+    pub fn fields(&self) -> &R::Fields {
+        &self.0.fields
+    }
+
+    /// When it came to be.
+    pub fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// What `q=` will look through.
+    pub fn search_text(&self) -> String {
+        text::fold(&R::search_text(&self.0.fields))
+    }
+}
+
+impl Tx<'_> {
+    /// Asks the gate about a change, then tells what is wrong with it.
+    ///
+    /// # Errors
+    /// In this order: [`Error::Forbidden`], [`Error::Stale`], [`Error::Invalid`] with every bad field.
+    pub fn permit<R: Record>(&self, change: Change<R>) -> Result<Permitted<R>> {
+        self.check_writable()?;
+        let (before, after) = (patch::object(change.before.fields())?, patch::object(&change.after)?);
+        for action in R::asks(&change) {
+            let ask = Ask { action, kind: R::KIND, before: Some(&before), after: Some(&after), diffs: &change.diffs };
+            self.ctx.gate.check(self.ctx, &ask)?;
+        }
+        match change.expected {
+            Some(expected) if expected != change.before.version() => {
+                Err(Error::Stale { version: change.before.version() })
+            }
+            _ if !change.errors.is_empty() => Err(Error::Invalid(change.errors)),
+            _ => Ok(Permitted(change)),
+        }
+    }
+
+    /// Asks the gate about a new record, then tells what is wrong with it.
+    ///
+    /// # Errors
+    /// In this order: [`Error::Forbidden`], [`Error::Invalid`] with every bad field.
+    pub fn permit_new<R: Record>(&self, draft: Draft<R>) -> Result<PermittedDraft<R>> {
+        self.check_writable()?;
+        let after = patch::object(&draft.fields)?;
+        let ask = Ask { action: Action::Create, kind: R::KIND, before: None, after: Some(&after), diffs: &[] };
+        self.ctx.gate.check(self.ctx, &ask)?;
+        if draft.errors.is_empty() { Ok(PermittedDraft(draft)) } else { Err(Error::Invalid(draft.errors)) }
+    }
+
+    /// Deletes a record; what it held goes to the field history, so that it can be told what it was.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], and [`Error::Conflict`] where others refer to it.
+    pub fn delete<R: Record>(&mut self, id: Id<R>, patch: &Patch) -> Result<R> {
+        let record = self.lock(id)?;
+        let before = patch::object(record.fields())?;
+        let ask = Ask { action: Action::Delete, kind: R::KIND, before: Some(&before), after: None, diffs: &[] };
+        self.ctx.gate.check(self.ctx, &ask)?;
+        if patch.expected.is_some_and(|expected| expected != record.version()) {
+            return Err(Error::Stale { version: record.version() });
+        }
+        let text = format!("DELETE FROM {} WHERE organization_id = {{org}} AND id = {{}}", R::TABLE);
+        self.sql_text::<diesel::sql_types::Integer>(text).with(|s| s.bind(id)).run(self)?;
+        let nothing = before.keys().map(|name| (name.clone(), Value::Null)).collect();
+        let mut diffs = diff::<R>(before, nothing);
+        let now = serde_json::to_value(self.ctx.now).unwrap_or_default();
+        diffs.push(FieldDiff { field_name: "deletedAt".into(), old_value: Value::Null, new_value: now });
+        history::append(self, R::KIND, id.uuid(), record.version() + 1, &diffs, &patch.reason)?;
+        Ok(record)
+    }
+}
+
+impl<R: Record> Permitted<R> {
+    /// Writes the row and its field history. A change of nothing writes nothing.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn save(self, tx: &mut Tx<'_>) -> Result<R> {
+        let Self(change) = self;
+        if change.diffs.is_empty() {
+            return Ok(change.before);
+        }
+        let after = R::store(tx, &Saving(&change))?;
+        history::append(tx, R::KIND, after.id().uuid(), after.version(), &change.diffs, &change.reason)?;
+        Ok(after)
+    }
+}
+
+impl<R: Record> PermittedDraft<R> {
+    /// Writes the row.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn insert(self, tx: &mut Tx<'_>) -> Result<R> {
+        R::insert(tx, &New(&self.0))
+    }
+}
+
+/// Creates a record that has no rules beyond its fields and [`Record::check_new`].
+///
+/// # Errors
+/// As [`Draft::new`] and [`Tx::permit_new`].
+pub fn create<R: Record>(tx: &mut Tx<'_>, patch: Patch) -> Result<R> {
+    let draft = Draft::new(tx, patch)?;
+    tx.permit_new(draft)?.insert(tx)
+}
+
+/// Changes a record that has no rules beyond its fields.
+///
+/// # Errors
+/// [`Error::NotFound`], then as [`Change::new`] and [`Tx::permit`].
+pub fn update<R: Record>(tx: &mut Tx<'_>, id: Id<R>, patch: Patch) -> Result<R> {
+    let record = tx.lock(id)?;
+    let change = Change::new(tx, record, patch)?;
+    tx.permit(change)?.save(tx)
+}

@@ -1,0 +1,119 @@
+//! The port through which every action is judged. `crm-policy` decides by policies; [`Roles`] knows the three roles alone.
+use serde_json::{Map, Value};
+
+use crate::{Ctx, Error, Result, change::FieldDiff, users::Role};
+
+/// What the caller wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Read a record or a list.
+    View,
+    /// Make a record.
+    Create,
+    /// Change fields of a record.
+    Edit,
+    /// Remove a record.
+    Delete,
+    /// Take many records out of the house.
+    ExportData,
+    /// Move a deal to another stage.
+    ChangeStage,
+    /// Close a deal as won or lost, or reopen it.
+    MarkWonLost,
+    /// Configure the organization: users, units, pipelines, fields.
+    Manage,
+}
+
+impl Action {
+    /// The word on the wire and in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Create => "create",
+            Self::Edit => "edit",
+            Self::Delete => "delete",
+            Self::ExportData => "export_data",
+            Self::ChangeStage => "change_stage",
+            Self::MarkWonLost => "mark_won_lost",
+            Self::Manage => "manage",
+        }
+    }
+}
+
+/// One question to the gate.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// What the caller wants to do.
+    pub action: Action,
+    /// To which kind of record, such as `deal`.
+    pub kind: &'static str,
+    /// The record as it stands, where there is one.
+    pub before: Option<&'a Map<String, Value>>,
+    /// The record as it would be, where that is known.
+    pub after: Option<&'a Map<String, Value>>,
+    /// The fields that would change.
+    pub diffs: &'a [FieldDiff],
+}
+
+impl Ask<'_> {
+    /// A question before anything of the record is known.
+    pub fn about(action: Action, kind: &'static str) -> Self {
+        Self { action, kind, before: None, after: None, diffs: &[] }
+    }
+}
+
+/// Decides what is allowed. A refusal is [`Error::Forbidden`], whose reason names the rule.
+pub trait Gate: Send + Sync {
+    /// Allows the action, or says why not.
+    fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()>;
+}
+
+/// The gate that knows the three roles and nothing else.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Roles;
+
+/// Kinds that only an ADMIN may configure.
+const ADMIN_ONLY: [&str; 5] = ["organization", "business_unit", "user", "api_key", "login_session"];
+
+/// Kinds that configure the work of everybody, for ADMIN and MANAGER.
+const CONFIGURATION: [&str; 4] = ["pipeline", "stage", "custom_field", "reason_code"];
+
+/// Kinds that a SALES_REP may remove: their own working notes.
+const WORKING_NOTES: [&str; 3] = ["activity", "task", "saved_view"];
+
+impl Gate for Roles {
+    fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {
+        let writes = !matches!(ask.action, Action::View);
+        let needed = match ask.action {
+            Action::View => Role::SalesRep,
+            _ if ADMIN_ONLY.contains(&ask.kind) && writes => Role::Admin,
+            _ if CONFIGURATION.contains(&ask.kind) && writes => Role::Manager,
+            Action::Create | Action::Edit | Action::ChangeStage => Role::SalesRep,
+            Action::Delete if WORKING_NOTES.contains(&ask.kind) => Role::SalesRep,
+            Action::Delete | Action::ExportData | Action::MarkWonLost => Role::Manager,
+            Action::Manage => Role::Admin,
+        };
+        if ctx.role >= needed {
+            return Ok(());
+        }
+        let allowed = if needed == Role::Admin { "an ADMIN" } else { "a MANAGER or an ADMIN" };
+        let what = ask.kind.replace('_', " ");
+        Err(Error::Forbidden {
+            code: "role_required",
+            reason: format!("Your role {} may not {} a {what}; {allowed} may.", ctx.role, verb(ask.action)),
+        })
+    }
+}
+
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::View => "see",
+        Action::Create => "create",
+        Action::Edit => "change",
+        Action::Delete => "delete",
+        Action::ExportData => "export",
+        Action::ChangeStage => "move",
+        Action::MarkWonLost => "win, lose or reopen",
+        Action::Manage => "configure",
+    }
+}

@@ -1,0 +1,117 @@
+//! Organizations: the tenants.
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::{Validate, ValidationError};
+
+use crate::{
+    Id, Patch, Result, Tx,
+    change::{self, Draft},
+    money::Currency,
+    pipelines, reason_codes,
+    record::{Field, FieldKind, Record},
+    record_rows,
+    schema::organizations,
+};
+
+/// An organization: a tenant of the house.
+#[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = organizations)]
+pub struct Organization {
+    /// Its id.
+    pub id: Id<Organization>,
+    /// Its settings.
+    #[serde(flatten)]
+    #[diesel(embed)]
+    pub fields: OrganizationFields,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Counts its changes.
+    pub version: i64,
+}
+
+/// What can be set of an organization.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, Queryable, Selectable, Insertable, AsChangeset, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = organizations, treat_none_as_null = true)]
+pub struct OrganizationFields {
+    /// The name of the company.
+    #[validate(length(max = 200))]
+    pub name: String,
+    /// IANA zone in which days are counted where no unit says otherwise.
+    #[validate(custom(function = crate::organizations::timezone))]
+    #[schema(example = "Europe/London")]
+    pub timezone: String,
+    /// The currency of figures over several deals.
+    pub base_currency: Currency,
+    /// Must a deal be reviewed when it closes?
+    pub require_win_loss_review: bool,
+}
+
+impl Default for OrganizationFields {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            timezone: "UTC".into(),
+            base_currency: Currency::default(),
+            require_win_loss_review: true,
+        }
+    }
+}
+
+/// Is it a zone of the IANA time zone database?
+pub(crate) fn timezone(name: &str) -> Result<(), ValidationError> {
+    if Tz::from_str(name).is_ok() {
+        return Ok(());
+    }
+    Err(ValidationError::new("unknown_timezone").with_message("An IANA zone, such as Europe/London.".into()))
+}
+
+impl Record for Organization {
+    const KIND: &'static str = "organization";
+    const TABLE: &'static str = "organizations";
+    const FIELDS: &'static [Field] = &[
+        Field::new("name", "name", FieldKind::Text).required(),
+        Field::new("timezone", "timezone", FieldKind::Text).required(),
+        Field::new("baseCurrency", "base_currency", FieldKind::Text).required(),
+        Field::new("requireWinLossReview", "require_win_loss_review", FieldKind::Bool),
+    ];
+    record_rows!(OrganizationFields, organizations);
+}
+
+/// Founds the organization of the transaction's context: its row, its reason codes and a first pipeline. Called by the
+/// program itself, never by a request.
+///
+/// # Errors
+/// [`crate::Error::Invalid`] where the name is bad.
+pub fn found(tx: &mut Tx<'_>, patch: Patch) -> Result<Organization> {
+    let mut draft = Draft::<Organization>::new(tx, patch)?;
+    draft.named(tx.ctx.organization);
+    let organization = tx.permit_new(draft)?.insert(tx)?;
+    reason_codes::seed(tx)?;
+    pipelines::seed(tx)?;
+    Ok(organization)
+}
+
+/// The caller's own organization.
+///
+/// # Errors
+/// What the database says.
+pub fn read(tx: &mut Tx<'_>) -> Result<Organization> {
+    tx.find(tx.ctx.organization)
+}
+
+/// Changes the caller's own organization.
+///
+/// # Errors
+/// [`crate::Error::Forbidden`], [`crate::Error::Stale`], [`crate::Error::Invalid`].
+pub fn update(tx: &mut Tx<'_>, patch: Patch) -> Result<Organization> {
+    change::update(tx, tx.ctx.organization, patch)
+}

@@ -1,0 +1,253 @@
+//! Pages of a list by keyset: a page costs the same wherever it lies, and rows that come or go meanwhile shift nothing.
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    Ctx, Result, Tx,
+    filters::{self, malformed},
+    gate::{Action, Ask},
+    record::{Field, FieldKind, Record},
+    select::{Condition, Select},
+    statement::Bind,
+};
+
+/// The most that one page holds.
+pub const LARGEST: i64 = 200;
+/// What it holds where the caller asks for nothing else.
+pub const USUAL: i64 = 50;
+
+/// One page of records.
+#[derive(Debug)]
+pub struct Page<R> {
+    /// The records, in order.
+    pub items: Vec<R>,
+    /// Where the next page begins, if there is one.
+    pub next_cursor: Option<String>,
+    /// How many there are in all, where the caller asked.
+    pub total: Option<i64>,
+}
+
+/// What a list was asked for, understood and checked.
+#[derive(Debug)]
+pub struct ListQuery {
+    conditions: Vec<Condition>,
+    sort: &'static Field,
+    descending: bool,
+    limit: i64,
+    position: Option<Position>,
+    count: bool,
+    fingerprint: String,
+}
+
+/// Where a page begins: behind this sort value and id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Position {
+    v: Option<String>,
+    i: Uuid,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    #[serde(flatten)]
+    position: Position,
+    /// Ties the cursor to its organization, list, filter and sort, and to its own position.
+    c: String,
+}
+
+impl ListQuery {
+    /// Understands the parameters of a list.
+    ///
+    /// # Errors
+    /// [`crate::Error::Malformed`] for a parameter that does not exist, a value that does not fit, or a cursor that
+    /// was not given out for this very list.
+    pub fn parse<R: Record>(ctx: &Ctx, query: &[(String, String)]) -> Result<Self> {
+        let mut list = Self {
+            conditions: Vec::new(),
+            sort: &crate::record::COMMON[0],
+            descending: true,
+            limit: USUAL,
+            position: None,
+            count: false,
+            fingerprint: fingerprint::<R>(ctx, query),
+        };
+        list.sort::<R>(R::DEFAULT_SORT)?;
+        let mut cursor = None;
+        for (name, value) in query {
+            match name.as_str() {
+                "limit" => list.limit = limit(value)?,
+                "count" => list.count = filters::flag("count", value)?,
+                "cursor" => cursor = Some(value),
+                "sort" => list.sort::<R>(value)?,
+                _ => list.conditions.extend(filters::parse::<R>(ctx, name, value)?),
+            }
+        }
+        list.position = cursor.map(|text| list.open(text)).transpose()?;
+        Ok(list)
+    }
+
+    fn sort<R: Record>(&mut self, value: &str) -> Result<()> {
+        let (name, descending) = value.strip_prefix('-').map_or((value, false), |name| (name, true));
+        self.sort = R::field(name).filter(|f| f.sortable).ok_or_else(|| {
+            let names: Vec<_> = sortable::<R>().map(|f| f.name).collect();
+            malformed(
+                "unknown_sort",
+                format!("Cannot sort by `{value}`. Possible: {}, each with `-` too.", names.join(", ")),
+            )
+        })?;
+        self.descending = descending;
+        Ok(())
+    }
+
+    fn open(&self, text: &str) -> Result<Position> {
+        let cursor: Option<Cursor> =
+            URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        cursor.filter(|c| c.c == self.checksum(&c.position)).map(|c| c.position).ok_or_else(|| {
+            malformed(
+                "invalid_cursor",
+                "The cursor is not one of this list. A cursor goes with the same filter and sort.",
+            )
+        })
+    }
+
+    fn seal(&self, position: Position) -> Result<String> {
+        let c = self.checksum(&position);
+        let bytes = serde_json::to_vec(&Cursor { position, c }).map_err(|e| crate::Error::Internal(Box::new(e)))?;
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    fn checksum(&self, position: &Position) -> String {
+        let text =
+            format!("{}|{:?}|{}|{}{}", self.fingerprint, position.v, position.i, self.sort.name, self.descending);
+        hex::encode(&Sha256::digest(text)[..12])
+    }
+
+    /// The conditions of the filter.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// The next records behind the position, and where they end.
+    fn fetch<R: Record>(&self, tx: &mut Tx<'_>, limit: i64) -> Result<Vec<R>> {
+        let op = if self.descending { "<" } else { ">" };
+        let column = self.sort.column;
+        let base = || tx_records::<R>(tx.ctx, self).order(column, self.descending);
+        let given = self.sort.required || crate::record::COMMON.contains(self.sort);
+        let mut rows = Vec::new();
+        // Rows with a value come first whichever the direction, then those without, each from the same index.
+        let among_values = self.position.as_ref().is_none_or(|p| p.v.is_some());
+        if among_values {
+            let mut select = base().limit(limit);
+            if !given {
+                select = select.and(Condition::IsNull(column, false));
+            }
+            if let Some(Position { v: Some(value), i }) = &self.position {
+                select = select.and(Condition::Beyond(column, op, self.value(value)?, *i));
+            }
+            rows = R::load(tx, select)?;
+        }
+        let rest = limit - i64::try_from(rows.len()).unwrap_or(limit);
+        if rest > 0 && !given {
+            let mut select = tx_records::<R>(tx.ctx, self).order(column, self.descending).limit(rest);
+            select = select.and(Condition::IsNull(column, true));
+            if let Some(Position { v: None, i }) = &self.position {
+                select = select.and(Condition::Compare("id".into(), op, (*i).into()));
+            }
+            rows.extend(R::load(tx, select)?);
+        }
+        Ok(rows)
+    }
+
+    fn value(&self, text: &str) -> Result<Bind> {
+        filters::bind(self.sort, text)
+    }
+
+    fn position_of<R: Record>(&self, record: &R) -> Result<Position> {
+        let members = serde_json::to_value(record).map_err(|e| crate::Error::Internal(Box::new(e)))?;
+        let v = match &members[self.sort.name] {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        Ok(Position { v, i: record.id().uuid() })
+    }
+}
+
+fn tx_records<R: Record>(ctx: &Ctx, query: &ListQuery) -> Select<R> {
+    Select::new(ctx).and_all(query.conditions.iter().cloned())
+}
+
+fn limit(value: &str) -> Result<i64> {
+    let limit = value.parse().ok().filter(|n| (1..=LARGEST).contains(n));
+    limit.ok_or_else(|| malformed("invalid_value", format!("`limit` is a whole number from 1 to {LARGEST}.")))
+}
+
+/// The fields by which a list can be sorted.
+pub fn sortable<R: Record>() -> impl Iterator<Item = &'static Field> {
+    R::FIELDS.iter().chain(&crate::record::COMMON).filter(|f| f.sortable && f.kind != FieldKind::Custom)
+}
+
+/// Names the organization, the list and its filter, so that a cursor fits nothing else.
+fn fingerprint<R: Record>(ctx: &Ctx, query: &[(String, String)]) -> String {
+    let mut parts: Vec<_> =
+        query.iter().filter(|(name, _)| !matches!(name.as_str(), "cursor" | "limit" | "count")).collect();
+    parts.sort();
+    let text = format!("{}|{}|{parts:?}", ctx.organization, R::KIND);
+    hex::encode(&Sha256::digest(text)[..12])
+}
+
+/// One page of the records that the caller may see.
+///
+/// # Errors
+/// [`crate::Error::Forbidden`], or [`crate::Error::Malformed`] as [`ListQuery::parse`] says.
+pub fn list<R: Record>(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<R>> {
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, R::KIND))?;
+    let query = ListQuery::parse::<R>(tx.ctx, query)?;
+    let total = match query.count {
+        true => Some(count::<R>(tx, &query)?),
+        false => None,
+    };
+    let mut items = query.fetch::<R>(tx, query.limit + 1)?;
+    let more = items.len() > usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let next_cursor = if more {
+        items.pop();
+        items.last().map(|last| query.position_of(last).and_then(|p| query.seal(p))).transpose()?
+    } else {
+        None
+    };
+    Ok(Page { items, next_cursor, total })
+}
+
+/// How many records a filter finds.
+///
+/// # Errors
+/// What the database says.
+pub fn count<R: Record>(tx: &mut Tx<'_>, query: &ListQuery) -> Result<i64> {
+    let count = tx_records::<R>(tx.ctx, query).count();
+    Ok(diesel::RunQueryDsl::get_result(count, tx.conn())?)
+}
+
+/// Calls `each` with every record of a filter, a batch at a time, in the list's order; memory holds one batch.
+///
+/// # Errors
+/// Whatever `each` says, and then no more is read.
+pub fn every<R: Record>(
+    tx: &mut Tx<'_>,
+    query: &[(String, String)],
+    mut each: impl FnMut(&mut Tx<'_>, Vec<R>) -> Result<()>,
+) -> Result<()> {
+    let mut query = ListQuery::parse::<R>(tx.ctx, query)?;
+    const BATCH: i64 = 500;
+    loop {
+        let items = query.fetch::<R>(tx, BATCH)?;
+        let Some(last) = items.last() else { return Ok(()) };
+        let full = items.len() == BATCH as usize;
+        query.position = Some(query.position_of(last)?);
+        each(tx, items)?;
+        if !full {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! A request's body for one record: a merge patch (RFC 7396), the reason for it, and the version it was made for.
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use unicode_normalization::UnicodeNormalization;
+use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
+
+use crate::{
+    Error, Result,
+    error::{FieldError, camel},
+    record::{COMMON, Field, FieldKind, Record},
+};
+
+/// Why somebody changes something; it lands in the field history with the change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reason {
+    /// A code of the organization's list.
+    pub code: Option<String>,
+    /// Words of their own.
+    pub note: Option<String>,
+}
+
+/// What a request wants to set. Used to create too: a creation is a patch over nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Patch {
+    /// The members of the body, without the reason.
+    pub members: Map<String, Value>,
+    /// Why.
+    pub reason: Reason,
+    /// The version that the caller has seen (`If-Match`), if it said so.
+    pub expected: Option<i64>,
+}
+
+impl Patch {
+    /// Takes the reason out of a body.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where `reasonCode` or `note` is not a text of at most 100 or 2,000 characters.
+    pub fn new(mut members: Map<String, Value>) -> Result<Self> {
+        let code = take_text(&mut members, "reasonCode", 100)?;
+        let note = take_text(&mut members, "note", 2_000)?;
+        Ok(Self { members, reason: Reason { code, note }, expected: None })
+    }
+
+    /// Takes one member out, to be read by a rule of its own.
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.shift_remove(name)
+    }
+
+    /// The patch with one more member, where it does not have it yet.
+    #[must_use]
+    pub fn or(mut self, name: &str, value: impl Into<Value>) -> Self {
+        if !self.members.contains_key(name) {
+            self.members.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+}
+
+impl Patch {
+    /// The patch for a new record of a signed-in user, who owns it unless the patch says otherwise.
+    #[must_use]
+    pub(crate) fn owned_by_caller(self, tx: &crate::Tx<'_>, member: &str) -> Self {
+        match tx.ctx.actor {
+            crate::Actor::User(user) => self.or(member, user.to_string()),
+            _ => self,
+        }
+    }
+}
+
+impl From<Map<String, Value>> for Patch {
+    fn from(members: Map<String, Value>) -> Self {
+        Self { members, ..Self::default() }
+    }
+}
+
+fn take_text(members: &mut Map<String, Value>, name: &str, longest: usize) -> Result<Option<String>> {
+    match members.shift_remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.chars().count() <= longest && !text.contains('\0') => {
+            Ok(Some(text.trim().to_owned()).filter(|t| !t.is_empty()))
+        }
+        Some(_) => Err(Error::invalid(name, "invalid_type", format!("A text of at most {longest} characters."))),
+    }
+}
+
+/// A record's fields after a patch, and what was wrong with it.
+pub(crate) struct Merged<F> {
+    pub(crate) fields: F,
+    pub(crate) errors: Vec<FieldError>,
+}
+
+/// Merges a patch over fields. Every bad member is told, and keeps its old value in the result.
+pub(crate) fn merge<R: Record>(before: &R::Fields, members: Map<String, Value>) -> Result<Merged<R::Fields>> {
+    let old = object(before)?;
+    let (mut new, mut errors) = (old.clone(), Vec::new());
+    for (name, value) in members {
+        let field = settable::<R>(&name)?;
+        match normalize(field, value) {
+            Ok(Value::Object(patch)) if field.kind == FieldKind::Custom => merge_object(&mut new, &name, patch),
+            Ok(value) => {
+                new.insert(name, value);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    let fields = match serde_json::from_value::<R::Fields>(Value::Object(new.clone())) {
+        Ok(fields) => fields,
+        Err(_) => keep_good::<R>(old, new, &mut errors)?,
+    };
+    Ok(Merged { fields, errors })
+}
+
+/// The field of that name, if requests may set it.
+fn settable<R: Record>(name: &str) -> Result<&'static Field> {
+    let kind = R::KIND.replace('_', " ");
+    if name == "id" || name == "version" || name == "organizationId" || COMMON.iter().any(|f| f.name == name) {
+        let detail = format!("`{name}` of a {kind} is set by the system; leave it out.");
+        return Err(Error::Malformed { code: "read_only_member", detail });
+    }
+    let field = R::FIELDS.iter().find(|f| f.name == name).ok_or_else(|| {
+        let names: Vec<_> = R::FIELDS.iter().filter(|f| !f.read_only).map(|f| f.name).collect();
+        let detail = format!("A {kind} has no member `{name}`. It has: {}.", names.join(", "));
+        Error::Malformed { code: "unknown_member", detail }
+    })?;
+    if field.read_only {
+        let detail = format!("`{name}` of a {kind} follows from other things and cannot be set; leave it out.");
+        return Err(Error::Malformed { code: "read_only_member", detail });
+    }
+    Ok(field)
+}
+
+/// Cuts what has no meaning: spaces around text, digits beyond microseconds; refuses what the database cannot hold.
+fn normalize(field: &Field, value: Value) -> Result<Value, FieldError> {
+    match (field.kind, value) {
+        (FieldKind::Text | FieldKind::LongText | FieldKind::Choice(_), Value::String(text)) => {
+            if let Some(bad) = text.chars().find(|c| forbidden(*c, field.kind)) {
+                let message = format!("Contains the control character U+{:04X}.", u32::from(bad));
+                return Err(FieldError::new(field.name, "control_character", message));
+            }
+            let text: String = text.trim().nfc().collect();
+            let nothing = text.is_empty() && !field.required;
+            Ok(if nothing { Value::Null } else { Value::String(text) })
+        }
+        (FieldKind::Instant, Value::String(text)) => match DateTime::parse_from_rfc3339(&text) {
+            Ok(at) => serde_json::to_value(at.with_timezone(&Utc).trunc_subsecs(6))
+                .map_err(|_| FieldError::new(field.name, "invalid_instant", INSTANT)),
+            Err(_) => Err(FieldError::new(field.name, "invalid_instant", INSTANT)),
+        },
+        (FieldKind::Choice(words), value) if !value.is_null() && !value.is_string() => Err(choice(field, words)),
+        (_, value) => Ok(value),
+    }
+}
+
+const INSTANT: &str = "An instant in RFC 3339, such as 2025-12-16T10:00:00Z.";
+
+fn forbidden(c: char, kind: FieldKind) -> bool {
+    c.is_control() && !(kind == FieldKind::LongText && matches!(c, '\n' | '\r' | '\t'))
+}
+
+fn choice(field: &Field, words: &[&str]) -> FieldError {
+    FieldError::new(field.name, "not_allowed", format!("One of: {}.", words.join(", ")))
+}
+
+/// RFC 7396 one level down: members are replaced, `null` removes.
+fn merge_object(new: &mut Map<String, Value>, name: &str, patch: Map<String, Value>) {
+    let target = new.entry(name).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(target) = target {
+        for (key, value) in patch {
+            if value.is_null() {
+                target.shift_remove(&key)
+            } else {
+                target.insert(key, value)
+            };
+        }
+    }
+}
+
+/// Finds each member that does not fit its type, by trying them one at a time over the old fields.
+fn keep_good<R: Record>(
+    mut good: Map<String, Value>,
+    new: Map<String, Value>,
+    errors: &mut Vec<FieldError>,
+) -> Result<R::Fields> {
+    for (name, value) in new {
+        if good.get(&name) == Some(&value) {
+            continue;
+        }
+        let previous = good.insert(name.clone(), value);
+        if let Err(error) = parse::<R::Fields>(&good) {
+            if let Some(field) = R::FIELDS.iter().find(|f| f.name == name) {
+                errors.push(type_error(field, good.get(&name), &error));
+            }
+            match previous {
+                Some(previous) => good.insert(name, previous),
+                None => good.shift_remove(&name),
+            };
+        }
+    }
+    parse(&good).map_err(|error| Error::Internal(Box::new(error)))
+}
+
+fn parse<F: DeserializeOwned>(members: &Map<String, Value>) -> Result<F, serde_json::Error> {
+    serde_json::from_value(Value::Object(members.clone()))
+}
+
+/// Says what would be right, in words that do not need Rust to be understood.
+fn type_error(field: &Field, given: Option<&Value>, error: &serde_json::Error) -> FieldError {
+    if given.is_some_and(Value::is_null) {
+        return FieldError::new(field.name, "required", "Must not be null.");
+    }
+    let said = |message: String| FieldError::new(field.name, "invalid_type", message);
+    match field.kind {
+        FieldKind::Choice(words) => choice(field, words),
+        FieldKind::Text | FieldKind::LongText => said(text_message(error)),
+        FieldKind::Int => said("A whole number that fits 32 bits.".into()),
+        FieldKind::Decimal => said(text_message(error)),
+        FieldKind::Bool => said("true or false.".into()),
+        FieldKind::Date => FieldError::new(field.name, "invalid_date", "A day as YYYY-MM-DD, such as 2025-12-16."),
+        FieldKind::Instant => FieldError::new(field.name, "invalid_instant", INSTANT),
+        FieldKind::Tags => said("A list of texts.".into()),
+        FieldKind::Reference(_) => FieldError::new(field.name, "unknown_reference", "There is no such record."),
+        FieldKind::Custom => said("An object of the organization's custom fields.".into()),
+        FieldKind::Json => said(text_message(error)),
+    }
+}
+
+/// serde's own words, as a sentence.
+fn text_message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    let mut letters = text.chars();
+    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
+
+/// What `validator` found, under the wire's names.
+pub(crate) fn validate<R: Record>(fields: &R::Fields, errors: &mut Vec<FieldError>) -> Result<()> {
+    let members = object(fields)?;
+    for field in R::FIELDS.iter().filter(|f| f.required && !f.read_only) {
+        let missing = match members.get(field.name) {
+            None | Some(Value::Null) => true,
+            Some(Value::String(text)) => text.is_empty() || (is_reference(field) && text == NIL),
+            Some(_) => false,
+        };
+        if missing && !errors.iter().any(|e| e.field == field.name) {
+            errors.push(FieldError::new(field.name, "required", "Must be given."));
+        }
+    }
+    if let Err(found) = fields.validate() {
+        flatten("", &found, errors);
+    }
+    Ok(())
+}
+
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
+
+fn is_reference(field: &Field) -> bool {
+    matches!(field.kind, FieldKind::Reference(_))
+}
+
+/// Nested findings of `validator` as one list. A field that has been told already is not told twice.
+pub fn flatten(prefix: &str, found: &ValidationErrors, errors: &mut Vec<FieldError>) {
+    for (name, kind) in found.errors() {
+        let path = format!("{prefix}{}", camel(name));
+        match kind {
+            ValidationErrorsKind::Field(all) => {
+                if let Some(first) = all.first().filter(|_| !errors.iter().any(|e| e.field == path)) {
+                    errors.push(FieldError::new(path, first.code.as_ref(), sentence(first)));
+                }
+            }
+            ValidationErrorsKind::Struct(inner) => flatten(&format!("{path}."), inner, errors),
+            ValidationErrorsKind::List(items) => {
+                for (index, inner) in items {
+                    flatten(&format!("{path}[{index}]."), inner, errors);
+                }
+            }
+        }
+    }
+}
+
+fn sentence(error: &ValidationError) -> String {
+    if let Some(message) = &error.message {
+        return message.to_string();
+    }
+    let bound = |name: &str| error.params.get(name).map(ToString::to_string);
+    match (error.code.as_ref(), bound("min"), bound("max")) {
+        ("length", Some(min), Some(max)) => format!("Between {min} and {max} characters."),
+        ("length", None, Some(max)) => format!("At most {max} characters."),
+        ("length", Some(min), None) => format!("At least {min} characters."),
+        ("range", Some(min), Some(max)) => format!("Between {min} and {max}."),
+        ("range", Some(min), None) => format!("At least {min}."),
+        ("range", None, Some(max)) => format!("At most {max}."),
+        ("email", ..) => "An email address, such as ada@example.com.".into(),
+        ("url", ..) => "A web address, such as https://example.com.".into(),
+        _ => "This value is not allowed here.".into(),
+    }
+}
+
+/// A struct of fields as the JSON object it is on the wire.
+pub(crate) fn object(fields: &impl serde::Serialize) -> Result<Map<String, Value>> {
+    match serde_json::to_value(fields) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(Error::internal("fields are not an object")),
+        Err(error) => Err(Error::Internal(Box::new(error))),
+    }
+}

@@ -1,0 +1,469 @@
+//! Pipelines and their stages: the ways that deals go.
+use chrono::{DateTime, Utc};
+use diesel::{prelude::*, sql_types as st};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::{Validate, ValidationError};
+
+use crate::{
+    Error, Id, Money, Patch, Result, Tx,
+    change::{self, Change, Draft},
+    error::FieldError,
+    gate::{Action, Ask},
+    page::Page,
+    record::{Field, FieldKind, Record},
+    record_rows,
+    schema::{pipelines, stages},
+    select::Condition,
+};
+
+/// A pipeline.
+#[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = pipelines)]
+pub struct Pipeline {
+    /// Its id.
+    pub id: Id<Pipeline>,
+    /// Its fields.
+    #[serde(flatten)]
+    #[diesel(embed)]
+    pub fields: PipelineFields,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Counts its changes.
+    pub version: i64,
+}
+
+/// What can be set of a pipeline.
+#[derive(
+    Debug, Clone, Default, Serialize, Deserialize, Validate, Queryable, Selectable, Insertable, AsChangeset, ToSchema,
+)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = pipelines, treat_none_as_null = true)]
+pub struct PipelineFields {
+    /// What people call it; unique in the organization.
+    #[validate(length(max = 100))]
+    #[schema(example = "New business")]
+    pub name: String,
+    /// Do deals begin here where nothing else is said? Exactly one pipeline is the default.
+    pub is_default: bool,
+}
+
+impl Record for Pipeline {
+    const KIND: &'static str = "pipeline";
+    const TABLE: &'static str = "pipelines";
+    const FIELDS: &'static [Field] = &[
+        Field::new("name", "name", FieldKind::Text).required(),
+        Field::new("isDefault", "is_default", FieldKind::Bool),
+    ];
+    const DEFAULT_SORT: &'static str = "createdAt";
+    record_rows!(PipelineFields, pipelines);
+}
+
+/// A pipeline with its stages in order.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PipelineWithStages {
+    /// The pipeline.
+    #[serde(flatten)]
+    pub pipeline: Pipeline,
+    /// Its stages by position.
+    pub stages: Vec<Stage>,
+}
+
+/// A stage of a pipeline.
+#[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = stages)]
+pub struct Stage {
+    /// Its id.
+    pub id: Id<Stage>,
+    /// Its fields.
+    #[serde(flatten)]
+    #[diesel(embed)]
+    pub fields: StageFields,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Counts its changes.
+    pub version: i64,
+}
+
+/// What can be set of a stage.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, Queryable, Selectable, Insertable, AsChangeset, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = stages, treat_none_as_null = true)]
+pub struct StageFields {
+    /// The pipeline that it belongs to; stays as it was made.
+    #[serde(default)]
+    pub pipeline_id: Id<Pipeline>,
+    /// What people call it; unique in the pipeline.
+    #[validate(length(max = 100))]
+    #[schema(example = "Proposal")]
+    pub name: String,
+    /// Its place, from 1. A new stage goes to the end of the open ones.
+    #[serde(default)]
+    pub position: i32,
+    /// How likely its deals are won, 0 to 1: 1 in won stages and 0 in lost ones.
+    #[validate(custom(function = crate::pipelines::probability))]
+    #[schema(value_type = f64, minimum = 0, maximum = 1)]
+    pub probability: Money,
+    /// `open`, or `won` or `lost`, where deals end.
+    #[schema(value_type = StageKind)]
+    pub kind: String,
+    /// A deal that stands here longer is rotten.
+    #[validate(range(min = 1, max = 3650))]
+    pub rotten_after_days: Option<i32>,
+}
+
+/// What becomes of a deal that stands in a stage.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StageKind {
+    /// It is being worked.
+    Open,
+    /// It is won.
+    Won,
+    /// It is lost.
+    Lost,
+}
+
+impl Default for StageFields {
+    fn default() -> Self {
+        Self {
+            pipeline_id: Id::default(),
+            name: String::new(),
+            position: 0,
+            probability: Money::ZERO,
+            kind: "open".into(),
+            rotten_after_days: None,
+        }
+    }
+}
+
+/// Is it from 0 to 1?
+pub(crate) fn probability(value: &Money) -> Result<(), ValidationError> {
+    if (rust_decimal::Decimal::ZERO..=rust_decimal::Decimal::ONE).contains(&value.amount()) {
+        return Ok(());
+    }
+    Err(ValidationError::new("range").with_message("Between 0 and 1.".into()))
+}
+
+/// The kinds of stage, which are also the statuses of deals.
+pub const KINDS: [&str; 3] = ["open", "won", "lost"];
+
+impl Record for Stage {
+    const KIND: &'static str = "stage";
+    const TABLE: &'static str = "stages";
+    const FIELDS: &'static [Field] = &[
+        Field::new("pipelineId", "pipeline_id", FieldKind::Reference("pipelines")).read_only(),
+        Field::new("name", "name", FieldKind::Text).required(),
+        Field::new("position", "position", FieldKind::Int).read_only(),
+        Field::new("probability", "probability", FieldKind::Decimal),
+        Field::new("kind", "kind", FieldKind::Choice(&KINDS)).required(),
+        Field::new("rottenAfterDays", "rotten_after_days", FieldKind::Int),
+    ];
+    record_rows!(StageFields, stages);
+}
+
+/// What a new organization works with until it says otherwise.
+const FIRST_STAGES: [(&str, &str, i64, Option<i32>); 6] = [
+    ("Qualification", "open", 10, Some(14)),
+    ("Discovery", "open", 25, Some(21)),
+    ("Proposal", "open", 50, Some(21)),
+    ("Negotiation", "open", 75, Some(14)),
+    ("Won", "won", 100, None),
+    ("Lost", "lost", 0, None),
+];
+
+/// Gives a new organization its first pipeline.
+pub(crate) fn seed(tx: &mut Tx<'_>) -> Result<()> {
+    let pipeline = PipelineFields { name: "Sales".into(), is_default: true };
+    let draft = Draft::<Pipeline>::over(tx, pipeline, Patch::default())?;
+    let pipeline = tx.permit_new(draft)?.insert(tx)?;
+    for (position, (name, kind, percent, rotten_after_days)) in (1..).zip(FIRST_STAGES) {
+        let probability = Money::new(rust_decimal::Decimal::new(percent, 2)).unwrap_or_default();
+        let (name, kind) = (name.to_owned(), kind.to_owned());
+        let stage = StageFields { pipeline_id: pipeline.id, name, position, probability, kind, rotten_after_days };
+        let draft = Draft::<Stage>::over(tx, stage, Patch::default())?;
+        tx.permit_new(draft)?.insert(tx)?;
+    }
+    Ok(())
+}
+
+/// The stages of these pipelines, in order.
+///
+/// # Errors
+/// What the database says.
+pub fn stages_of(tx: &mut Tx<'_>, pipelines: &[Id<Pipeline>]) -> Result<Vec<Stage>> {
+    let select = tx.records().and(Condition::AnyOf("pipeline_id", pipelines.into())).order("position", false);
+    Stage::load(tx, select)
+}
+
+/// Puts its stages to each pipeline.
+///
+/// # Errors
+/// What the database says.
+pub fn with_stages(tx: &mut Tx<'_>, pipelines: Vec<Pipeline>) -> Result<Vec<PipelineWithStages>> {
+    let ids: Vec<_> = pipelines.iter().map(|p| p.id).collect();
+    let stages = stages_of(tx, &ids)?;
+    let of = |id| stages.iter().filter(|s| s.fields.pipeline_id == id).cloned().collect();
+    Ok(pipelines.into_iter().map(|pipeline| PipelineWithStages { stages: of(pipeline.id), pipeline }).collect())
+}
+
+/// One pipeline with its stages.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn read(tx: &mut Tx<'_>, id: Id<Pipeline>) -> Result<PipelineWithStages> {
+    let pipeline = tx.find(id)?;
+    with_stages(tx, vec![pipeline])?.pop().ok_or(Error::NotFound)
+}
+
+/// A page of pipelines with their stages.
+///
+/// # Errors
+/// As [`crate::page::list`].
+pub fn list(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<PipelineWithStages>> {
+    let page = crate::page::list::<Pipeline>(tx, query)?;
+    Ok(Page { items: with_stages(tx, page.items)?, next_cursor: page.next_cursor, total: page.total })
+}
+
+/// Makes a pipeline, with the stages that the request gives in its member `stages`, or else with one open, one won and
+/// one lost stage.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::Invalid`], [`Error::Conflict`] for a name in use.
+pub fn create(tx: &mut Tx<'_>, mut patch: Patch) -> Result<PipelineWithStages> {
+    let given = patch.take("stages");
+    let draft = Draft::<Pipeline>::new(tx, patch)?;
+    let becomes_default = draft.fields().is_default;
+    let permitted = tx.permit_new(draft)?;
+    if becomes_default {
+        step_down(tx)?;
+    }
+    let pipeline = permitted.insert(tx)?;
+    for stage in first_stages(given)? {
+        insert_stage(tx, pipeline.id, stage)?;
+    }
+    complete(tx, pipeline.id)?;
+    read(tx, pipeline.id)
+}
+
+fn first_stages(given: Option<serde_json::Value>) -> Result<Vec<Patch>> {
+    let given = given.unwrap_or_else(|| {
+        serde_json::json!([{"name": "Open", "probability": 0.5}, {"name": "Won", "kind": "won"}, {"name": "Lost", "kind": "lost"}])
+    });
+    let wrong = || Error::invalid("stages", "invalid_type", "A list of stages.");
+    let serde_json::Value::Array(list) = given else { return Err(wrong()) };
+    let members = list.into_iter().map(|stage| match stage {
+        serde_json::Value::Object(members) => Ok(Patch::from(members)),
+        _ => Err(wrong()),
+    });
+    members.collect()
+}
+
+/// A pipeline in which no deal could be won or lost would be of no use.
+fn complete(tx: &mut Tx<'_>, id: Id<Pipeline>) -> Result<()> {
+    let stages = stages_of(tx, &[id])?;
+    let missing: Vec<_> = KINDS.iter().filter(|kind| !stages.iter().any(|s| s.fields.kind == **kind)).collect();
+    match missing.first() {
+        None => Ok(()),
+        Some(kind) => {
+            Err(Error::invalid("stages", "incomplete_pipeline", format!("A pipeline needs a stage of kind {kind}.")))
+        }
+    }
+}
+
+/// Takes the default from the pipeline that has it.
+fn step_down(tx: &mut Tx<'_>) -> Result<()> {
+    let select = tx.records().and(Condition::Compare("is_default".into(), "=", true.into())).locked();
+    for pipeline in Pipeline::load(tx, select)? {
+        let mut change = Change::new(tx, pipeline, Patch::default())?;
+        change.amend(|fields| fields.is_default = false)?;
+        tx.permit(change)?.save(tx)?;
+    }
+    Ok(())
+}
+
+/// Renames a pipeline, or makes it the default.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::Invalid`].
+pub fn update(tx: &mut Tx<'_>, id: Id<Pipeline>, patch: Patch) -> Result<PipelineWithStages> {
+    let pipeline: Pipeline = tx.lock(id)?;
+    let mut change = Change::new(tx, pipeline, patch)?;
+    let becomes_default = change.touches("isDefault") && change.after().is_default;
+    if change.touches("isDefault") && !becomes_default {
+        change.refuse("isDefault", "needs_default", "Make another pipeline the default instead.");
+    }
+    let permitted = tx.permit(change)?;
+    if becomes_default {
+        step_down(tx)?;
+    }
+    permitted.save(tx)?;
+    read(tx, id)
+}
+
+/// Deletes a pipeline that no deal has ever gone.
+///
+/// # Errors
+/// [`Error::Conflict`] `in_use` where deals stand in it, `is_default` where new deals would begin in it.
+pub fn delete(tx: &mut Tx<'_>, id: Id<Pipeline>, patch: &Patch) -> Result<()> {
+    let pipeline: Pipeline = tx.lock(id)?;
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Delete, Pipeline::KIND))?;
+    refuse_in_use(
+        tx,
+        "pipeline",
+        "SELECT count(*) FROM deals WHERE organization_id = {org} AND pipeline_id = {}",
+        id.cast(),
+    )?;
+    if pipeline.fields.is_default {
+        let detail = "New deals begin in this pipeline. Make another one the default first.".into();
+        return Err(Error::Conflict { code: "is_default", detail });
+    }
+    for stage in stages_of(tx, &[id])? {
+        tx.delete(stage.id, &Patch { reason: patch.reason.clone(), ..Patch::default() })?;
+    }
+    tx.delete(id, patch)?;
+    Ok(())
+}
+
+fn refuse_in_use(tx: &mut Tx<'_>, what: &str, text: &'static str, id: Id<()>) -> Result<()> {
+    let deals: i64 = tx.sql::<st::BigInt>(text).with(|s| s.bind(id)).one(tx)?;
+    if deals == 0 {
+        return Ok(());
+    }
+    let detail = format!("{deals} deals stand in this {what}. Move them first.");
+    Err(Error::Conflict { code: "in_use", detail })
+}
+
+/// Adds a stage: an open one behind the other open ones, others at the end.
+///
+/// # Errors
+/// [`Error::NotFound`] for the pipeline, [`Error::Forbidden`], [`Error::Invalid`], [`Error::Conflict`] for a name in use.
+pub fn create_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch) -> Result<Stage> {
+    tx.lock(pipeline)?;
+    insert_stage(tx, pipeline, patch)
+}
+
+fn insert_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch) -> Result<Stage> {
+    let stages = stages_of(tx, &[pipeline])?;
+    let base = StageFields { pipeline_id: pipeline, ..StageFields::default() };
+    let mut draft = Draft::<Stage>::over(tx, base, patch)?;
+    let kind = draft.fields().kind.clone();
+    draft.amend(|fields| fields.probability = fixed_probability(&kind).unwrap_or(fields.probability));
+    let behind = stages.iter().filter(|s| kind != "open" || s.fields.kind == "open").map(|s| s.fields.position).max();
+    let position = behind.unwrap_or(0) + 1;
+    draft.amend(|fields| fields.position = position);
+    let permitted = tx.permit_new(draft)?;
+    for stage in stages.into_iter().filter(|s| s.fields.position >= position) {
+        let next = stage.fields.position + 1;
+        place(tx, stage, next, &change::Reason::default())?;
+    }
+    permitted.insert(tx)
+}
+
+fn place(tx: &mut Tx<'_>, stage: Stage, position: i32, reason: &change::Reason) -> Result<Stage> {
+    let mut change = Change::new(tx, stage, Patch { reason: reason.clone(), ..Patch::default() })?;
+    change.amend(|fields| fields.position = position)?;
+    tx.permit(change)?.save(tx)
+}
+
+/// Won is certain and lost is impossible, whatever anybody says.
+fn fixed_probability(kind: &str) -> Option<Money> {
+    match kind {
+        "won" => Money::new(rust_decimal::Decimal::ONE),
+        "lost" => Some(Money::ZERO),
+        _ => None,
+    }
+}
+
+/// One stage of a pipeline.
+fn lock_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>) -> Result<Stage> {
+    let stage: Stage = tx.lock(id)?;
+    if stage.fields.pipeline_id == pipeline { Ok(stage) } else { Err(Error::NotFound) }
+}
+
+/// Changes a stage. Its kind stays while deals stand in it, since their status follows from it.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::Conflict`], [`Error::Invalid`].
+pub fn update_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>, patch: Patch) -> Result<Stage> {
+    let stage = lock_stage(tx, pipeline, id)?;
+    let mut change = Change::new(tx, stage, patch)?;
+    if let Some(fixed) = fixed_probability(&change.after().kind) {
+        change.amend(|fields| fields.probability = fixed)?;
+    }
+    let kind_changes = change.touches("kind");
+    let permitted = tx.permit(change)?;
+    if kind_changes {
+        refuse_in_use(tx, "stage", STAGE_DEALS, id.cast())?;
+    }
+    let stage = permitted.save(tx)?;
+    complete(tx, pipeline)?;
+    Ok(stage)
+}
+
+const STAGE_DEALS: &str = "SELECT count(*) FROM deals WHERE organization_id = {org} AND stage_id = {}";
+
+/// Deletes a stage in which no deal stands, and closes the gap.
+///
+/// # Errors
+/// [`Error::Conflict`] `in_use` where deals stand in it, [`Error::Invalid`] where the pipeline would be incomplete.
+pub fn delete_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>, patch: &Patch) -> Result<()> {
+    lock_stage(tx, pipeline, id)?;
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Delete, Stage::KIND))?;
+    refuse_in_use(tx, "stage", STAGE_DEALS, id.cast())?;
+    tx.delete(id, patch)?;
+    complete(tx, pipeline)?;
+    for (position, stage) in (1..).zip(stages_of(tx, &[pipeline])?) {
+        place(tx, stage, position, &patch.reason)?;
+    }
+    Ok(())
+}
+
+/// Puts the stages of a pipeline into a new order.
+///
+/// # Errors
+/// [`Error::Invalid`] where the list is not each of its stages exactly once.
+pub fn order_stages(
+    tx: &mut Tx<'_>,
+    pipeline: Id<Pipeline>,
+    order: &[Id<Stage>],
+    patch: &Patch,
+) -> Result<PipelineWithStages> {
+    let current: Pipeline = tx.lock(pipeline)?;
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Edit, Stage::KIND))?;
+    if patch.expected.is_some_and(|expected| expected != current.version) {
+        return Err(Error::Stale { version: current.version });
+    }
+    let stages = stages_of(tx, &[pipeline])?;
+    let errors: Vec<_> = order_errors(&stages, order);
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    for (position, id) in (1..).zip(order) {
+        let stage = tx.lock(*id)?;
+        place(tx, stage, position, &patch.reason)?;
+    }
+    read(tx, pipeline)
+}
+
+fn order_errors(stages: &[Stage], order: &[Id<Stage>]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (i, id) in order.iter().enumerate() {
+        if !stages.iter().any(|s| s.id == *id) {
+            errors.push(FieldError::new(format!("stageIds[{i}]"), "unknown_reference", "No stage of this pipeline."));
+        } else if order[..i].contains(id) {
+            errors.push(FieldError::new(format!("stageIds[{i}]"), "duplicate", "Stands in the list twice."));
+        }
+    }
+    for stage in stages.iter().filter(|s| !order.contains(&s.id)) {
+        let message = format!("The stage “{}” is missing.", stage.fields.name);
+        errors.push(FieldError::new("stageIds", "incomplete", message));
+    }
+    errors
+}
