@@ -48,7 +48,7 @@ fn demo(arguments: &[String]) -> io::Result<ExitCode> {
     if !prerequisites_met() {
         return Ok(ExitCode::FAILURE);
     }
-    println!("Building the program: a few minutes the first time, seconds after that.");
+    println!("Building the program. The first time this takes minutes; after that only what changed is built.");
     Err(cargo(&["run", "--profile", "demo", "--package", "heimdell", "--", "demo"]).args(arguments).exec())
 }
 

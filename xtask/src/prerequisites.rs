@@ -71,6 +71,7 @@ fn folders() -> Vec<PathBuf> {
         ("/opt/homebrew/opt", "postgresql@", "bin"),
         ("/usr/local/opt", "postgresql@", "bin"),
         ("/Library/PostgreSQL", "", "bin"),
+        ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
     ];
     named
         .into_iter()
