@@ -1,1 +1,4 @@
 //! Placeholder replaced by the first module.
+
+pub mod exports;
+pub mod imports;
