@@ -1,6 +1,6 @@
 //! Files on their way in: bytes to text, text to rows, cells to typed values, and what to tell a person about each.
 //!
-//! Everything here is a rule over values given to it. Nothing is guessed: [`detections`] and [`preview`] show what a
+//! Everything here is a rule over values given to it. Nothing is guessed: [`detections`] and [`mod@preview`] show what a
 //! file looks like so that a person can choose, and the import itself obeys the options alone.
 pub mod columns;
 pub mod dates;
