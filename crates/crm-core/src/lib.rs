@@ -1,1 +1,5 @@
-//! Placeholder replaced by the first module.
+//! The ground of Heimdell CRM.
+
+pub mod database;
+#[cfg(feature = "testing")]
+pub mod testing;
