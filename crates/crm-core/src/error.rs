@@ -194,6 +194,18 @@ impl From<diesel::result::Error> for Error {
     }
 }
 
+impl From<crate::database::Error> for Error {
+    fn from(error: crate::database::Error) -> Self {
+        use crate::database::Error as E;
+        match error {
+            E::Unavailable(why) | E::TimedOut(why) => Self::Unavailable(why),
+            E::StorageFull => Self::Unavailable("the database's disk is full".into()),
+            E::Query(error) => error.into(),
+            other => Self::Internal(Box::new(other)),
+        }
+    }
+}
+
 /// Tells a refusal of the database in the words of the request.
 ///
 /// Constraints are named `<table>_<column>_{key,fkey,check}`, so that the field follows from the name. On a sharded

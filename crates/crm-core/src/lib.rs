@@ -6,6 +6,7 @@ pub mod companies;
 pub mod contacts;
 pub mod ctx;
 pub mod custom_fields;
+pub mod database;
 pub mod deals;
 pub mod error;
 pub mod exports;
@@ -25,6 +26,8 @@ pub mod record;
 pub mod schema;
 pub mod select;
 pub mod statement;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod text;
 pub mod tx;
 pub mod users;
