@@ -229,7 +229,9 @@ pub(crate) fn diff(name: &str, old: Value, new: Value, diffs: &mut Vec<FieldDiff
 }
 
 /// The custom fields of a record, as the wire and the database hold them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+#[derive(
+    Debug, Clone, PartialEq, Serialize, Deserialize, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow,
+)]
 #[diesel(sql_type = diesel::sql_types::Jsonb)]
 #[serde(transparent)]
 pub struct CustomValues(pub Map<String, Value>);
