@@ -11,7 +11,11 @@ use actix_web::{
     http::{StatusCode, header},
     web::{self, Bytes, BytesMut},
 };
-use crm_core::{Error, Id, Patch, Result, Tx, clock, door::Caller};
+use crm_core::{
+    Error, Id, Patch, Result, Tx, clock,
+    door::{Caller, ConsoleRequest},
+    sessions::tokens::Secret,
+};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -107,14 +111,12 @@ pub fn caller(request: &HttpRequest) -> Caller {
     let bearer = text(header::AUTHORIZATION)
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim().to_owned());
-    Caller {
-        bearer,
-        cookie: request.cookie(crate::console::COOKIE).map(|cookie| cookie.value().to_owned()),
-        vouched: crate::console::is_vouched(request),
-        request_id: RequestId::of(request).to_string(),
-        now: clock::now(),
-    }
+        .map(|(_, token)| Secret::new(token.trim()));
+    let console = request.cookie(crate::console::COOKIE).map(|cookie| ConsoleRequest {
+        cookie: Secret::new(cookie.value()),
+        is_same_origin: crate::console::is_same_origin(request),
+    });
+    Caller { bearer, console, request_id: RequestId::of(request).to_string(), now: clock::now() }
 }
 
 impl Request {
@@ -173,7 +175,10 @@ impl Request {
         for (name, value) in self.query()? {
             let Some(at) = names.iter().position(|known| *known == name) else {
                 let known = if N == 0 { "none".to_owned() } else { names.join(", ") };
-                return Err(malformed("unknown_parameter", format!("There is no parameter `{name}`. There are: {known}.")));
+                return Err(malformed(
+                    "unknown_parameter",
+                    format!("There is no parameter `{name}`. There are: {known}."),
+                ));
             };
             if values[at].replace(value).is_some() {
                 return Err(malformed("repeated_parameter", format!("`{name}` is given twice.")));
@@ -241,6 +246,17 @@ impl Request {
         Ok(patch)
     }
 
+    /// A patch of no members with the reason that a typed body gave, and the version of `If-Match`.
+    ///
+    /// # Errors
+    /// As [`Request::patch`].
+    pub fn reason_of(&self, code: Option<String>, note: Option<String>) -> Result<Patch> {
+        let given = [("reasonCode", code), ("note", note)].into_iter();
+        let mut patch = Patch::new(given.map(|(name, value)| (name.to_owned(), value.into())).collect())?;
+        patch.expected = self.expected()?;
+        Ok(patch)
+    }
+
     fn expected(&self) -> Result<Option<i64>> {
         let Some(text) = self.if_match.as_deref().map(str::trim).filter(|text| *text != "*") else { return Ok(None) };
         let version = text.strip_prefix("\"v").and_then(|rest| rest.strip_suffix('"')).and_then(|n| n.parse().ok());
@@ -256,7 +272,9 @@ impl Request {
             Refused::TooSlow => malformed(TOO_SLOW, "The body took longer than 30 seconds to arrive."),
             Refused::Broken => malformed("broken_body", "The body did not arrive whole."),
         })?;
-        let json = |text: &str| text.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"));
+        let json = |text: &str| {
+            text.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+        };
         match &self.content_type {
             Some(text) if json(text) => Ok(body),
             Some(text) => Err(malformed(UNSUPPORTED, format!("The body must be application/json, not {text}."))),
@@ -290,6 +308,11 @@ pub fn refuse(error: Error, request_id: &str) -> HttpResponse {
 }
 
 impl Call {
+    /// The program's state.
+    pub fn app(&self) -> &web::Data<App> {
+        &self.app
+    }
+
     /// Answers from a read: one connection, no transaction, the caller authenticated on it first.
     pub async fn read(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
         self.run(move |app, caller, request| app.door.read(caller, |tx| work(tx, request))).await
@@ -306,10 +329,7 @@ impl Call {
     }
 
     /// Answers with the caller and the program at hand, for what is neither a plain read nor a plain write.
-    pub async fn run(
-        self,
-        work: impl FnOnce(&App, &Caller, &Request) -> Result<Answer> + Send + 'static,
-    ) -> Reply {
+    pub async fn run(self, work: impl FnOnce(&App, &Caller, &Request) -> Result<Answer> + Send + 'static) -> Reply {
         let Self { app, caller, request } = self;
         let id = request.id.clone();
         match turn(&app, move |app| work(app, &caller, &request)).await {

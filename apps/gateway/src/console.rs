@@ -22,12 +22,9 @@ pub fn cookie(token: &str, seconds: i64) -> String {
         .to_string()
 }
 
-/// May a request under the cookie change anything? It carries the console's header and comes from the console's own
-/// origin, which no other site can make a browser send.
-pub fn is_vouched(request: &HttpRequest) -> bool {
-    if request.method().is_safe() {
-        return true;
-    }
+/// Does the console itself send this request? It carries the console's header and comes from its own origin, which no
+/// other site can make a browser send.
+pub fn is_same_origin(request: &HttpRequest) -> bool {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST.as_str()).unwrap_or_default();
     let same = text(header::ORIGIN.as_str())

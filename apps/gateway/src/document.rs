@@ -95,14 +95,14 @@ fn operation(endpoint: &Endpoint) -> Value {
 
 fn problem_schema() -> Value {
     json!({"type": "object", "description": "A failure (RFC 9457).",
-        "required": ["type", "title", "status", "code", "detail", "error", "requestId"],
-        "properties": {
-            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-            "code": {"type": "string", "description": "A stable word for programs."},
-            "detail": {"type": "string", "description": "A sentence for a person."},
-            "error": {"type": "string", "description": "The same sentence."},
-            "requestId": {"type": "string", "description": "Finds the request in the log."},
-            "errors": {"type": "array", "items": {"type": "object", "required": ["field", "code", "message"],
-                "properties": {"field": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}}}}
-        }})
+    "required": ["type", "title", "status", "code", "detail", "error", "requestId"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "code": {"type": "string", "description": "A stable word for programs."},
+        "detail": {"type": "string", "description": "A sentence for a person."},
+        "error": {"type": "string", "description": "The same sentence."},
+        "requestId": {"type": "string", "description": "Finds the request in the log."},
+        "errors": {"type": "array", "items": {"type": "object", "required": ["field", "code", "message"],
+            "properties": {"field": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}}}}
+    }})
 }

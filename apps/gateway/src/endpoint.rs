@@ -133,7 +133,8 @@ impl Endpoint {
     /// Takes a body of this content type and schema.
     #[must_use]
     pub fn body(mut self, content_type: &str, schema: &Value) -> Self {
-        self.operation.insert("requestBody".into(), json!({"required": true, "content": {content_type: {"schema": schema}}}));
+        self.operation
+            .insert("requestBody".into(), json!({"required": true, "content": {content_type: {"schema": schema}}}));
         self
     }
 
@@ -166,7 +167,12 @@ impl Endpoint {
         self.answers_with::<T>(status, description, |schema| schema)
     }
 
-    fn answers_with<T: ToSchema>(mut self, status: u16, description: &str, around: impl FnOnce(Value) -> Value) -> Self {
+    fn answers_with<T: ToSchema>(
+        mut self,
+        status: u16,
+        description: &str,
+        around: impl FnOnce(Value) -> Value,
+    ) -> Self {
         let schema = around(self.schema::<T>());
         self.answer(status, description, Some(("application/json", schema)))
     }
@@ -207,4 +213,3 @@ impl Endpoint {
 pub fn places(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
-

@@ -1,6 +1,6 @@
 //! Answers: one resource under its own name, a list under its plural, and what goes with them.
 use actix_web::{HttpResponse, http::StatusCode, http::header};
-use crm_core::{Error, Page, Record, Result, bulk::BulkOutcome};
+use crm_core::{Error, Page, Record, Result};
 use serde::{Serialize, ser::SerializeMap};
 
 use crate::problem::etag;
@@ -78,14 +78,6 @@ impl Answer {
     /// 204.
     pub fn nothing() -> Self {
         Self { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: Vec::new() }
-    }
-
-    /// What became of each row of a bulk edit.
-    ///
-    /// # Errors
-    /// As [`Answer::json`].
-    pub fn bulk(outcome: &BulkOutcome) -> Result<Self> {
-        Self::one("bulk", outcome)
     }
 
     /// With the `ETag` of this version.

@@ -90,7 +90,11 @@ pub fn list_parameters<R: Record>() -> Vec<Value> {
 pub fn page_parameters() -> Vec<Value> {
     vec![
         query("limit", &json!({"type": "integer", "minimum": 1, "maximum": 200, "default": 50}), "How many at most."),
-        query("cursor", &json!({"type": "string"}), "The `nextCursor` of the page before, with the same filter and sort."),
+        query(
+            "cursor",
+            &json!({"type": "string"}),
+            "The `nextCursor` of the page before, with the same filter and sort.",
+        ),
     ]
 }
 

@@ -52,23 +52,49 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         units.read(),
         units.update(),
         Endpoint::delete(ONE, "deactivateBusinessUnit", deactivate)
-            .says(TAG, "Deactivate a business unit", "It stays readable, inactive. Refused while it owns open deals, unless they go to another unit.")
+            .says(
+                TAG,
+                "Deactivate a business unit",
+                "It stays readable, inactive. Refused while it owns open deals, unless they go to another unit.",
+            )
             .access(Access::Admin)
             .query("transferTo", &json!({"type": "string", "format": "uuid"}), "The unit that takes its open deals.")
             .answers_nothing("It is inactive."),
         Endpoint::get("/api/business-units/{id}/stats", "readBusinessUnitStats", stats)
-            .says(TAG, "Figures of a business unit", "Sums are in the organization's currency; deals in others are counted apart.")
+            .says(
+                TAG,
+                "Figures of a business unit",
+                "Sums are in the organization's currency; deals in others are counted apart.",
+            )
             .answers::<UnitStats>(200, "stats", "The figures."),
         Endpoint::get(MEMBERS, "listBusinessUnitMembers", members)
             .says(TAG, "List who works in a unit", "Somebody who works in no unit sees all of them.")
-            .answer(200, "The people.", Some(("application/json", json!({"type": "object", "required": ["members"],
-                "properties": {"members": {"type": "array", "items": schemas::reference("User")}}})))),
+            .answer(
+                200,
+                "The people.",
+                Some((
+                    "application/json",
+                    json!({"type": "object", "required": ["members"],
+                "properties": {"members": {"type": "array", "items": schemas::reference("User")}}}),
+                )),
+            ),
         Endpoint::put(MEMBERS, "setBusinessUnitMembers", set_members)
-            .says(TAG, "Say who works in a unit", "Replaces the list. They see this unit's records, and those of no unit.")
+            .says(
+                TAG,
+                "Say who works in a unit",
+                "Replaces the list. They see this unit's records, and those of no unit.",
+            )
             .access(Access::Admin)
             .takes::<Members>()
-            .answer(200, "The people.", Some(("application/json", json!({"type": "object", "required": ["members"],
-                "properties": {"members": {"type": "array", "items": schemas::reference("User")}}})))),
+            .answer(
+                200,
+                "The people.",
+                Some((
+                    "application/json",
+                    json!({"type": "object", "required": ["members"],
+                "properties": {"members": {"type": "array", "items": schemas::reference("User")}}}),
+                )),
+            ),
     ]
 }
 

@@ -36,7 +36,11 @@ struct Order {
 
 /// The endpoints of pipelines.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    let plain = Resource::<Pipeline> { writes: Access::Manager, delete: pipelines::delete, ..Resource::plain(ALL, ONE, TAG, "a pipeline") };
+    let plain = Resource::<Pipeline> {
+        writes: Access::Manager,
+        delete: pipelines::delete,
+        ..Resource::plain(ALL, ONE, TAG, "a pipeline")
+    };
     let stages = json!({"type": "array", "items": schemas::reference("StageCreate"), "description": "Its stages in order; at least one each of kind open, won and lost."});
     let mut creation = schemas::creation::<Pipeline>();
     creation["properties"]["stages"] = stages;
