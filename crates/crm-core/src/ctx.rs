@@ -5,10 +5,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    Id,
+    Error, Id, Result,
     business_units::BusinessUnit,
     gate::Gate,
     organizations::Organization,
+    sessions::Session,
     users::{Role, User},
 };
 
@@ -19,6 +20,8 @@ pub struct Ctx {
     pub organization: Id<Organization>,
     /// Who acts.
     pub actor: Actor,
+    /// What the actor showed for it.
+    pub credential: Credential,
     /// What the actor may at most; the gate decides in detail.
     pub role: Role,
     /// Which records the actor sees.
@@ -76,6 +79,20 @@ impl Actor {
     }
 }
 
+/// What the caller showed to be let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// Nothing: the program acts, for itself or for somebody who asked earlier.
+    Program,
+    /// A signed-in session.
+    Session(Id<Session>),
+    /// An API key.
+    ApiKey {
+        /// Has it the scope to change anything?
+        may_write: bool,
+    },
+}
+
 /// Which records of an organization the caller sees. A list, an export, a search and a read all carry the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReadScope {
@@ -104,6 +121,7 @@ impl Ctx {
         Self {
             organization,
             actor: Actor::System,
+            credential: Credential::Program,
             role: Role::Admin,
             scope: ReadScope::everything(),
             now,
@@ -111,6 +129,15 @@ impl Ctx {
             change_set: Id::<Ctx>::new().uuid(),
             gate,
         }
+    }
+
+    /// Refuses a key without the scope `write` or `admin`.
+    pub(crate) fn check_may_write(&self) -> Result<()> {
+        if self.credential != (Credential::ApiKey { may_write: false }) {
+            return Ok(());
+        }
+        let reason = "This API key may only read; changes need a key with the scope `write` or `admin`.".into();
+        Err(Error::Forbidden { code: "scope_required", reason })
     }
 }
 

@@ -1,4 +1,5 @@
 //! The ground and the records of Heimdell CRM.
+pub mod api_keys;
 pub mod business_units;
 pub mod change;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod ctx;
 pub mod custom_fields;
 pub mod database;
 pub mod deals;
+pub mod door;
 pub mod error;
 pub mod exports;
 pub mod filters;
@@ -26,6 +28,7 @@ pub mod reason_codes;
 pub mod record;
 pub mod schema;
 pub mod select;
+pub mod sessions;
 pub mod statement;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -34,6 +37,7 @@ pub mod tx;
 pub mod users;
 
 pub use ctx::{Actor, Ctx, ReadScope};
+pub use door::{Caller, Door};
 pub use error::{Error, FieldError, Kind, Result};
 pub use id::Id;
 pub use money::{Currency, Money};

@@ -193,7 +193,7 @@ impl<'c> Tx<'c> {
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {
-        if self.writable { Ok(()) } else { Err(Error::internal("a write inside a read")) }
+        if self.writable { self.ctx.check_may_write() } else { Err(Error::internal("a write inside a read")) }
     }
 
     pub(crate) fn conn(&mut self) -> &mut PgConnection {

@@ -1,0 +1,178 @@
+//! The door: how a request, a job or the program itself gets to the rows of one organization, and how nobody else does.
+use std::{fmt, sync::Arc};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    Actor, Ctx, Error, Id, Result, Tx,
+    database::{Access, Database},
+    gate::Gate,
+    organizations::Organization,
+    sessions::{
+        self, invalid_token,
+        tokens::{Secret, Token, TokenKind},
+    },
+};
+
+/// The database behind the question of who asks. Cheap to clone.
+#[derive(Clone)]
+pub struct Door {
+    database: Database,
+    gate: Arc<dyn Gate>,
+}
+
+/// What is known of a request before anybody has looked at who sent it.
+#[derive(Clone)]
+pub struct Caller {
+    /// What stood behind `Authorization: Bearer`: an access token or an API key.
+    pub bearer: Option<Secret>,
+    /// What came with the console's cookie.
+    pub console: Option<ConsoleRequest>,
+    /// Names the request in logs, problems and history.
+    pub request_id: String,
+    /// The instant of the request, taken once.
+    pub now: DateTime<Utc>,
+}
+
+/// A request under the console's cookie.
+#[derive(Clone)]
+pub struct ConsoleRequest {
+    /// The cookie's value.
+    pub cookie: Secret,
+    /// Has it shown that it comes from the console's own pages (`X-Heimdell-Console` and a same-origin `Origin`)? A
+    /// browser sends the cookie on its own, so without that nothing is changed.
+    pub is_same_origin: bool,
+}
+
+impl Caller {
+    /// The token of the request, if it is well formed and of a kind that belongs where it stood.
+    fn token(&self) -> Result<Token> {
+        let (secret, kinds): (_, &[TokenKind]) = match (&self.bearer, &self.console) {
+            (Some(_), Some(_)) => {
+                let detail = "Send a token or the console's cookie, not both.".into();
+                return Err(Error::Malformed { code: "two_credentials", detail });
+            }
+            (Some(bearer), None) => (bearer, &[TokenKind::Access, TokenKind::ApiKey]),
+            (None, Some(console)) => (&console.cookie, &[TokenKind::Console]),
+            (None, None) => {
+                let reason = "Sign in first: send an access token or an API key as `Authorization: Bearer …`.".into();
+                return Err(Error::Unauthenticated { code: "missing_token", reason });
+            }
+        };
+        Token::parse(secret.expose()).filter(|token| kinds.contains(&token.kind)).ok_or_else(invalid_token)
+    }
+
+    fn check_origin(&self) -> Result<()> {
+        if self.console.as_ref().is_none_or(|console| console.is_same_origin) {
+            return Ok(());
+        }
+        let reason = "Changes under the console's cookie are accepted from the console's own pages alone.".into();
+        Err(Error::Forbidden { code: "cross_site_request", reason })
+    }
+}
+
+impl Door {
+    /// The door of a database, with the gate that judges every action behind it.
+    pub fn new(database: Database, gate: Arc<dyn Gate>) -> Self {
+        Self { database, gate }
+    }
+
+    /// The database, for what belongs to no organization: health, migrations, metrics.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Reads as the caller. There is no transaction: reading who asks tests the connection, and nothing else is sent.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`]; what `work` says.
+    pub fn read<T>(&self, caller: &Caller, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
+        let token = caller.token()?;
+        self.database.read(
+            |conn| sessions::look_up(conn, &token),
+            |conn, identity| {
+                let identity = identity.ok_or_else(invalid_token)?;
+                let ctx = identity.admit(&token, &caller.request_id, caller.now, &self.gate)?;
+                identity.touch(conn, &token, caller.now)?;
+                work(&mut Tx::new(conn, &ctx, false))
+            },
+        )
+    }
+
+    /// Reads and writes as the caller, all or nothing. Who asks is read in the same transaction.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`]; [`Error::Forbidden`] `scope_required` for a key that may only read and
+    /// `cross_site_request` for a page that is not the console's; what `work` says.
+    pub fn write<T>(&self, caller: &Caller, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
+        let token = caller.token()?;
+        caller.check_origin()?;
+        self.database.transaction(Access::Write, |conn| {
+            let identity = sessions::look_up(conn, &token)?.ok_or_else(invalid_token)?;
+            let ctx = identity.admit(&token, &caller.request_id, caller.now, &self.gate)?;
+            ctx.check_may_write()?;
+            identity.touch(conn, &token, caller.now)?;
+            work(&mut Tx::new(conn, &ctx, true))
+        })
+    }
+
+    /// Reads as the program itself.
+    ///
+    /// # Errors
+    /// What `work` says.
+    pub fn system_read<T>(
+        &self,
+        organization: Id<Organization>,
+        now: DateTime<Utc>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let ctx = Ctx::system(organization, now, Arc::clone(&self.gate));
+        self.database.transaction(Access::Read, |conn| work(&mut Tx::new(conn, &ctx, false)))
+    }
+
+    /// Reads and writes as the program itself, all or nothing.
+    ///
+    /// # Errors
+    /// What `work` says.
+    pub fn system_write<T>(
+        &self,
+        organization: Id<Organization>,
+        now: DateTime<Utc>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let ctx = Ctx::system(organization, now, Arc::clone(&self.gate));
+        self.database.transaction(Access::Write, |conn| work(&mut Tx::new(conn, &ctx, true)))
+    }
+
+    /// Where a new organization begins: its id is made first, and `work` founds it.
+    ///
+    /// # Errors
+    /// What `work` says.
+    pub fn found<T>(&self, now: DateTime<Utc>, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
+        self.system_write(Id::new(), now, work)
+    }
+
+    /// Reads and writes in the name of somebody who is not there: a job of theirs. What they may and see is read anew,
+    /// so that rights lost since count.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] `not_active` where they are no longer active; what `work` says.
+    pub fn acting<T>(
+        &self,
+        organization: Id<Organization>,
+        actor: &Actor,
+        now: DateTime<Utc>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.system_write(organization, now, |tx| {
+            let ctx = sessions::in_name_of(tx, actor)?;
+            tx.acting(&ctx, work)
+        })
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Door")
+    }
+}
