@@ -29,7 +29,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{Pid, geteuid};
 
 use crate::database::private::{Options, PrivatePostgres};
-use crate::database::{Access, Database, Settings, migrations};
+use crate::database::{Database, Settings, migrations};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -92,18 +92,6 @@ impl TestDatabase {
             Ok(connection) => connection,
             Err(error) => panic!("no connection to {}: {error}", self.name),
         }
-    }
-
-    /// Runs one transaction in the name of a context, as a request does.
-    ///
-    /// # Errors
-    /// What `work` says.
-    pub fn write<T>(
-        database: &Database,
-        ctx: &crate::Ctx,
-        work: impl FnOnce(&mut crate::Tx<'_>) -> crate::Result<T>,
-    ) -> crate::Result<T> {
-        database.transaction(Access::Write, |conn| work(&mut crate::Tx::new(conn, ctx, true)))
     }
 
     fn create() -> Result<Self> {

@@ -11,16 +11,15 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{RunQueryDsl, sql_types as st};
-use uuid::Uuid;
 
 use super::{Claim, Failure, Queue, QueueJob, lease, reason};
 use crate::{
-    Actor, Ctx, Error, Id, ReadScope, Result, Tx, clock,
+    Actor, Ctx, Error, Id, Result, Tx, clock,
     database::{self, Access, Database},
     gate::Gate,
     organizations::Organization,
+    sessions,
     statement::Statement,
-    users::Role,
 };
 
 /// How a run ended, as the queue keeps it.
@@ -144,7 +143,7 @@ impl<'w> JobRun<'w> {
         work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
     ) -> std::result::Result<T, Failure> {
         self.step(|tx| {
-            let ctx = in_the_name_of(tx, actor)?;
+            let ctx = sessions::in_name_of(tx, actor)?;
             tx.acting(&ctx, work)
         })
     }
@@ -241,24 +240,4 @@ fn settle(tx: &mut Tx<'_>, claim: &Claim, outcome: &Outcome) -> Result<()> {
     })
     .run(tx)?;
     Ok(())
-}
-
-/// The caller's context in the name of somebody else, as they are now.
-fn in_the_name_of(tx: &mut Tx<'_>, actor: &Actor) -> Result<Ctx> {
-    let mut ctx = tx.ctx.clone();
-    ctx.actor = actor.clone();
-    let Some(user) = actor.user() else { return Ok(ctx) };
-    let role = tx.sql::<st::Text>("SELECT role FROM users WHERE organization_id = {org} AND id = {} AND is_active");
-    let Some(role) = role.with(|s| s.bind(user)).first::<String>(tx)? else {
-        let reason = "The user in whose name this runs is no longer active.".into();
-        return Err(Error::Forbidden { code: "user_inactive", reason });
-    };
-    ctx.role = role.parse::<Role>().map_err(Error::internal)?;
-    let units = tx.sql::<st::Uuid>(
-        "SELECT business_unit_id FROM business_unit_members WHERE organization_id = {org} AND user_id = {}",
-    );
-    let units: Vec<Uuid> = units.with(|s| s.bind(user)).all(tx)?;
-    let sees_all = units.is_empty() || ctx.role == Role::Admin;
-    ctx.scope = ReadScope { units: (!sees_all).then(|| units.into_iter().map(Id::from).collect()) };
-    Ok(ctx)
 }

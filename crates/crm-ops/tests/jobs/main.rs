@@ -1,173 +1,22 @@
 //! The queue and its worker on a real database: leases, fencing, fairness, failures and a stop without loss.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod house;
+
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread::sleep,
     time::Duration,
 };
 
 use crm_core::{
-    Actor, Ctx, Error, Id, Patch, Tx, clock,
-    database::Database,
-    gate::Roles,
-    jobs::{self, Claim, Enqueue, Failure, Job, JobRun, Outcome, Queue, QueueJob, Until},
-    organizations::{self, Organization},
-    testing::TestDatabase,
+    Actor, Error, Tx,
+    jobs::{self, Claim, Enqueue, Failure, JobRun, Outcome, Until},
 };
-use crm_ops::runner::{Runner, Running};
-use diesel::{RunQueryDsl, connection::SimpleConnection, sql_types as st};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use crm_ops::runner::Running;
 use uuid::Uuid;
 
-/// A database with organizations and a table of effects.
-struct House {
-    test: TestDatabase,
-    database: Database,
-    organizations: Vec<Id<Organization>>,
-}
-
-impl House {
-    fn new(organizations: usize) -> Self {
-        let test = TestDatabase::new();
-        let effects = "CREATE TABLE effects (organization_id uuid, n serial, job uuid, what text)";
-        test.connect().batch_execute(effects).unwrap();
-        let database = test.open().unwrap();
-        let mut house = Self { test, database, organizations: Vec::new() };
-        for number in 0..organizations {
-            let organization = Id::new();
-            let fields = json!({"name": format!("Organization {number}")}).as_object().unwrap().clone();
-            house.write(organization, |tx| organizations::found(tx, Patch::from(fields)).map(drop)).unwrap();
-            house.organizations.push(organization);
-        }
-        house
-    }
-
-    fn write<T>(
-        &self,
-        organization: Id<Organization>,
-        work: impl FnOnce(&mut Tx<'_>) -> crm_core::Result<T>,
-    ) -> crm_core::Result<T> {
-        let ctx = Ctx::system(organization, clock::now(), Arc::new(Roles));
-        TestDatabase::write(&self.database, &ctx, work)
-    }
-
-    fn enqueue<J: Job>(&self, organization: Id<Organization>, job: &J) -> Id<QueueJob> {
-        self.write(organization, |tx| jobs::enqueue(tx, job, &Enqueue::default())).unwrap()
-    }
-
-    fn queue(&self) -> Queue {
-        Queue::new(self.database.clone(), Arc::new(Roles))
-    }
-
-    fn worker(&self) -> Runner {
-        Runner::new(self.test.open().unwrap(), Arc::new(Roles))
-            .register::<Note>()
-            .register::<Stubborn>()
-            .register::<Fragile>()
-    }
-
-    fn text(&self, sql: &str) -> String {
-        let query = format!("SELECT coalesce(({sql})::text, 'null')");
-        diesel::dsl::sql::<st::Text>(&query).get_result(&mut self.test.connect()).unwrap()
-    }
-
-    fn run(&self, sql: &str) {
-        self.test.connect().batch_execute(sql).unwrap();
-    }
-
-    /// Waits for what is sure to come; a minute is only there so that a broken worker fails the test.
-    fn until(&self, sql: &str, wanted: &str) {
-        for _ in 0..1200 {
-            if self.text(sql) == wanted {
-                return;
-            }
-            sleep(Duration::from_millis(50));
-        }
-        panic!("{sql} is {} and not {wanted}", self.text(sql));
-    }
-}
-
-fn effect(tx: &mut Tx<'_>, job: Id<QueueJob>, what: &str) -> crm_core::Result<()> {
-    let insert = tx.sql::<st::Integer>("INSERT INTO effects (organization_id, job, what) VALUES ({org}, {}, {})");
-    insert.with(|s| s.bind(job).bind(what)).run(tx)?;
-    Ok(())
-}
-
-/// Writes one effect, in the transaction that completes it.
-#[derive(Debug, Serialize, Deserialize)]
-struct Note(String);
-
-impl Job for Note {
-    const NAME: &'static str = "note";
-    fn run(self, run: &JobRun<'_>) -> Result<(), Failure> {
-        run.finish(|tx| effect(tx, run.id(), &self.0))
-    }
-}
-
-/// Runs until it is told to stop; then it leaves, or goes on for as long as the latch is closed.
-#[derive(Debug, Serialize, Deserialize)]
-struct Stubborn {
-    leaves: bool,
-}
-
-static LATCH: AtomicBool = AtomicBool::new(false);
-static ZOMBIE_LOST: AtomicBool = AtomicBool::new(false);
-
-impl Job for Stubborn {
-    const NAME: &'static str = "stubborn";
-    const QUEUE: &'static str = "slow";
-    fn run(self, run: &JobRun<'_>) -> Result<(), Failure> {
-        run.step(|tx| effect(tx, run.id(), "begun"))?;
-        while !run.is_stopping() {
-            sleep(Duration::from_millis(5));
-        }
-        if self.leaves {
-            return Err(run.leave());
-        }
-        while !LATCH.load(Ordering::Relaxed) {
-            sleep(Duration::from_millis(5));
-        }
-        let last = run.finish(|tx| effect(tx, run.id(), "by a zombie"));
-        ZOMBIE_LOST.store(last == Err(Failure::Lost), Ordering::Relaxed);
-        last
-    }
-}
-
-/// Ends as it is told, and says farewell when it is given up.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-enum Fragile {
-    Panics,
-    Fails,
-    Retries,
-    Snoozes,
-}
-
-impl Job for Fragile {
-    const NAME: &'static str = "fragile";
-    const MAX_ATTEMPTS: i32 = 2;
-    fn run(self, run: &JobRun<'_>) -> Result<(), Failure> {
-        match self {
-            Self::Panics => panic!("as a faulty handler does"),
-            Self::Fails if run.attempt() == 1 && run.step(|tx| is_mended(tx))? => Ok(()),
-            Self::Fails => Err(Failure::Fail("the other side says no".into())),
-            Self::Retries => Err(Failure::Retry("no answer".into())),
-            Self::Snoozes => Err(Failure::Snooze(run.now() + chrono::TimeDelta::hours(1))),
-        }
-    }
-    fn given_up(self, tx: &mut Tx<'_>, reason: &str) -> crm_core::Result<()> {
-        effect(tx, Id::new(), reason)
-    }
-}
-
-fn is_mended(tx: &mut Tx<'_>) -> crm_core::Result<bool> {
-    let found = tx.sql::<st::Integer>("SELECT 1 FROM effects WHERE organization_id = {org} AND what = 'mended'");
-    Ok(found.first::<i32>(tx)?.is_some())
-}
+use house::{Fragile, House, LATCH, Note, Stubborn, ZOMBIE_LOST, effect};
 
 fn stop(running: Vec<Running>) {
     assert_eq!(running.into_iter().map(Running::stop).sum::<usize>(), 0);
@@ -402,7 +251,7 @@ fn a_step_in_the_name_of_a_user_has_their_present_rights() {
     house.run("UPDATE users SET role = 'ADMIN'");
     assert_eq!(run.step_as(&actor, seen), Ok(("ADMIN".into(), None, "import")));
     house.run("UPDATE users SET is_active = false");
-    assert_eq!(run.step_as(&actor, seen), Err(Failure::Fail("user_inactive".into())));
+    assert_eq!(run.step_as(&actor, seen), Err(Failure::Fail("not_active".into())));
 }
 
 #[test]
