@@ -1,0 +1,9 @@
+//! Every route over HTTP against a real PostgreSQL: the happy way, bad input, nobody, too low a role, another's ids.
+mod business_units;
+mod client;
+mod companies;
+mod conventions;
+mod deals;
+mod leads;
+mod organization;
+mod pipelines;
