@@ -4,16 +4,13 @@ use std::{
     sync::{Arc, atomic::AtomicBool, mpsc},
 };
 
-use actix_web::{App as Actix, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::dev::ServerHandle;
 use crm_core::{
     door::Door,
     gate::Roles,
     testing::{TestDatabase, TestOrganization},
 };
-use gateway::{
-    app::{self, App},
-    routes,
-};
+use gateway::{app::App, server};
 use serde_json::Value;
 
 /// A server over a database of its own, with one organization whose people can be asked for.
@@ -48,17 +45,11 @@ impl Server {
         let house = TestOrganization::new(&door);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let data = web::Data::new(App::new(door.clone(), 3, Arc::new(AtomicBool::new(false))));
+        let app = App::new(door.clone(), 3, Arc::new(AtomicBool::new(false)));
         let (tell, told) = mpsc::channel();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = HttpServer::new(move || {
-                    Actix::new()
-                        .app_data(data.clone())
-                        .wrap(from_fn(app::around))
-                        .configure(|config| app::mount(config, routes::all()))
-                });
-                let server = server.workers(1).disable_signals().listen(listener).unwrap().run();
+                let server = server::build(app, listener, 1).unwrap();
                 tell.send(server.handle()).unwrap();
                 server.await.unwrap();
             });
