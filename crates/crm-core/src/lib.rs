@@ -17,6 +17,7 @@ pub mod gate;
 pub mod history;
 pub mod id;
 pub mod imports;
+pub mod jobs;
 pub mod leads;
 pub mod money;
 pub mod organizations;
