@@ -6,6 +6,7 @@ mod companies;
 mod contacts;
 mod custom_fields;
 mod deals;
+mod exports;
 mod leads;
 mod organization;
 mod pipelines;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Endpoint> {
         companies::endpoints(),
         contacts::endpoints(),
         deals::endpoints(),
+        exports::endpoints(),
         custom_fields::endpoints(),
     ]
     .into_iter()
