@@ -31,6 +31,7 @@ CREATE TABLE login_attempts (
     window_started_at timestamptz NOT NULL,
     blocked_until timestamptz
 );
+CREATE INDEX login_attempts_window_started_at_idx ON login_attempts (window_started_at);
 COMMENT ON TABLE login_attempts IS 'Failed sign-ins by hashed address and network. Global; a bucket names nobody.';
 
 CREATE TABLE users (
@@ -40,7 +41,7 @@ CREATE TABLE users (
     name text NOT NULL,
     role text NOT NULL,
     is_active boolean NOT NULL DEFAULT true,
-    password_hash text NOT NULL,
+    password_hash text NOT NULL DEFAULT '',
     search_text text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -94,17 +95,21 @@ CREATE TABLE api_keys (
     user_id uuid NOT NULL,
     name text NOT NULL,
     scopes text[] NOT NULL,
-    hash bytea NOT NULL,
-    hint text NOT NULL,
+    hash bytea NOT NULL DEFAULT '',
+    hint text NOT NULL DEFAULT '',
     expires_at timestamptz NOT NULL,
     last_used_at timestamptz,
     created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (organization_id, id),
     CONSTRAINT api_keys_user_id_fkey FOREIGN KEY (organization_id, user_id) REFERENCES users ON DELETE CASCADE
 );
 SELECT heimdell_tenant_table('api_keys');
 COMMENT ON TABLE api_keys IS 'Keys of programs. Each acts in the name of its maker, never above their rights.';
 CREATE INDEX api_keys_created_at_idx ON api_keys (organization_id, created_at, id);
+CREATE INDEX api_keys_updated_at_idx ON api_keys (organization_id, updated_at, id);
+CREATE INDEX api_keys_user_id_idx ON api_keys (organization_id, user_id, created_at, id);
 
 CREATE TABLE pipelines (
     organization_id uuid NOT NULL REFERENCES organizations (id),
