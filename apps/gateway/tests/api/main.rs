@@ -7,3 +7,4 @@ mod deals;
 mod leads;
 mod organization;
 mod pipelines;
+mod sign_in;
