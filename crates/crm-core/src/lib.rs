@@ -23,6 +23,7 @@ pub mod money;
 pub mod organizations;
 pub mod page;
 pub mod patch;
+pub mod personal_data;
 pub mod pipelines;
 pub mod reason_codes;
 pub mod record;
