@@ -42,7 +42,7 @@ pub fn parse<R: Record>(ctx: &Ctx, name: &str, value: &str) -> Result<Vec<Condit
         Some((base, op)) => (base, op.strip_suffix(']')),
         None => (name, Some("")),
     };
-    match (R::field(base).filter(|f| f.filterable), op) {
+    match (R::field(base).filter(|f| f.filterable && f.kind != FieldKind::Custom), op) {
         (Some(field), Some("")) => equal(ctx, field, value).map(|c| vec![c]),
         (Some(field), Some("empty")) => empty(field, value).map(|c| vec![c]),
         (Some(field), Some("contains")) if field.kind == FieldKind::Text => {

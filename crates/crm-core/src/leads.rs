@@ -177,9 +177,7 @@ impl Record for Lead {
         if draft.fields().is_nameless() {
             draft.refuse("lastName", "required", NAMELESS);
         }
-        if !STATUSES.contains(&draft.fields().status.as_str()) {
-            draft.refuse("status", "not_allowed", format!("One of: {}.", STATUSES.join(", ")));
-        } else if draft.fields().status == "converted" {
+        if draft.fields().status == "converted" {
             draft.refuse("status", "not_allowed", CONVERTED);
         }
         Ok(())
