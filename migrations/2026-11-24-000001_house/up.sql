@@ -608,6 +608,7 @@ CREATE TABLE queue_jobs (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     finished_at timestamptz,
+    version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (organization_id, id),
     CONSTRAINT queue_jobs_status_check CHECK (status IN ('waiting', 'active', 'completed', 'failed', 'cancelled'))
 );
@@ -616,6 +617,7 @@ COMMENT ON TABLE queue_jobs IS 'Work to be done outside of requests. Setting sta
 CREATE INDEX queue_jobs_ready_idx ON queue_jobs (organization_id, queue, priority, run_at, id) WHERE status = 'waiting';
 CREATE INDEX queue_jobs_leased_idx ON queue_jobs (lease_until) WHERE status = 'active';
 CREATE INDEX queue_jobs_created_at_idx ON queue_jobs (organization_id, created_at, id);
+CREATE INDEX queue_jobs_updated_at_idx ON queue_jobs (organization_id, updated_at, id);
 CREATE UNIQUE INDEX queue_jobs_unique_key_key ON queue_jobs (organization_id, kind, unique_key)
     WHERE unique_key IS NOT NULL AND status IN ('waiting', 'active');
 

@@ -1,0 +1,218 @@
+//! The program's state and the chain that every request goes through.
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest, HttpResponse,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+    web,
+};
+use chrono::{DateTime, Utc};
+use crm_core::{clock, door::Door};
+use futures_util::FutureExt;
+use tokio::sync::Semaphore;
+
+use crate::{call::RequestId, document, endpoint::Endpoint, problem::Problem};
+
+/// What every request may use.
+pub struct App {
+    /// The only way to the data.
+    pub door: Door,
+    /// As many turns as there are connections.
+    pub turns: Arc<Semaphore>,
+    /// As many turns as there are cores: a password hash takes 19 MiB and all of one core.
+    pub hashes: Arc<Semaphore>,
+    /// When the process began.
+    pub started_at: DateTime<Utc>,
+    /// No new work is wanted: the process is about to stop.
+    pub draining: Arc<AtomicBool>,
+    /// The OpenAPI document, written out once.
+    pub document: Vec<u8>,
+}
+
+impl App {
+    /// The state of a process that reaches its data through `door` over at most `connections`.
+    pub fn new(door: Door, connections: usize, draining: Arc<AtomicBool>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            door,
+            turns: Arc::new(Semaphore::new(connections.max(1))),
+            hashes: Arc::new(Semaphore::new(cores)),
+            started_at: clock::now(),
+            draining,
+            document: document::text().into_bytes(),
+        }
+    }
+
+    /// The state, from a request.
+    ///
+    /// # Errors
+    /// Where the program was put together without it.
+    pub fn of(request: &HttpRequest) -> Result<web::Data<Self>, Error> {
+        let missing = || actix_web::error::ErrorInternalServerError("the application has no state");
+        request.app_data::<web::Data<Self>>().cloned().ok_or_else(missing)
+    }
+}
+
+/// Mounts every endpoint; a known address under another method is a 405 that says which are known.
+pub fn mount(config: &mut web::ServiceConfig, endpoints: Vec<Endpoint>) {
+    let mut addresses: Vec<(&'static str, Vec<Endpoint>)> = Vec::new();
+    for endpoint in endpoints {
+        match addresses.iter_mut().find(|(path, _)| *path == endpoint.path) {
+            Some((_, list)) => list.push(endpoint),
+            None => addresses.push((endpoint.path, vec![endpoint])),
+        }
+    }
+    // `/deals/export` before `/deals/{id}`: a place matches anything, so fixed words come first.
+    addresses.sort_by_key(|(path, _)| path.split('/').map(|part| part.starts_with('{')).collect::<Vec<_>>());
+    for (path, list) in addresses {
+        let mut known: Vec<_> = list.iter().map(|endpoint| endpoint.method.to_string()).collect();
+        if known.iter().any(|method| method == "GET") {
+            known.push("HEAD".into());
+        }
+        let allow = known.join(", ");
+        let mut resource = web::resource(path);
+        for endpoint in list {
+            resource = resource.route(endpoint.route);
+        }
+        config.service(resource.default_service(web::to(move |request: HttpRequest| {
+            let problem = Problem::method_not_allowed(&allow, &RequestId::of(&request));
+            std::future::ready(problem.response())
+        })));
+    }
+    config.default_service(web::to(|request: HttpRequest| {
+        let detail = "There is nothing at this address. /docs lists all there is.";
+        let problem = Problem::new(StatusCode::NOT_FOUND, "unknown_address", detail, &RequestId::of(&request));
+        std::future::ready(problem.response())
+    }));
+}
+
+/// Goes around every request: names it, answers a panic with a problem, sets the headers that keep browsers honest,
+/// and writes one line to the log. No body, no query, no token and no address of a person is in that line.
+pub fn around<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, Error>>>> {
+    let id: Arc<str> = request_id(request.headers()).into();
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let app = request.app_data::<web::Data<App>>().cloned();
+    let (method, path) = (request.method().clone(), request.path().to_owned());
+    Box::pin(async move {
+        let began = clock::now();
+        // No clone of the request may live across this call: the router takes it apart in place.
+        let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+        let is_draining = app.is_some_and(|app| app.draining.load(Ordering::Relaxed));
+        let (answer, route) = match answered {
+            Ok(Ok(response)) => {
+                let mut response = response.map_into_boxed_body();
+                dress(response.headers_mut(), &path, &id, is_draining);
+                let route = response.request().match_pattern();
+                (Ok(response), route)
+            }
+            Ok(Err(error)) => (Err(Failed::dressed(failed(&error, &id), &path, &id, is_draining)), None),
+            Err(_) => {
+                tracing::error!(request_id = &*id, "a handler panicked");
+                let detail = "Something went wrong on our side. The request id finds it in the log.";
+                let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail, &id);
+                (Err(Failed::dressed(problem.response(), &path, &id, is_draining)), None)
+            }
+        };
+        let status = answer.as_ref().map_or_else(Failed::status, |response| response.status().as_u16());
+        let milliseconds = (clock::now() - began).num_microseconds().unwrap_or_default() / 1000;
+        let route = route.unwrap_or_else(|| "unknown".into());
+        tracing::info!(request_id = &*id, method = method.as_str(), route, status, milliseconds, "request");
+        answer.map_err(Error::from)
+    })
+}
+
+/// A response that stands in for one that never came: the request that it would belong to is gone with the failure.
+#[derive(Debug)]
+struct Failed(std::cell::RefCell<Option<HttpResponse>>, StatusCode);
+
+impl Failed {
+    fn dressed(mut response: HttpResponse, path: &str, id: &str, is_draining: bool) -> Self {
+        dress(response.headers_mut(), path, id, is_draining);
+        let status = response.status();
+        Self(std::cell::RefCell::new(Some(response)), status)
+    }
+
+    fn status(&self) -> u16 {
+        self.1.as_u16()
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "answered {}", self.1)
+    }
+}
+
+impl actix_web::ResponseError for Failed {
+    fn status_code(&self) -> StatusCode {
+        self.1
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.0.take().unwrap_or_else(|| HttpResponse::new(self.1))
+    }
+}
+
+/// A refusal of the HTTP library itself, as a problem.
+fn failed(error: &Error, id: &str) -> HttpResponse {
+    let status = error.as_response_error().status_code();
+    if status.is_server_error() {
+        tracing::error!(request_id = id, "the HTTP layer failed: {error}");
+    }
+    Problem::new(status, "invalid_request", "The request could not be read.", id).response()
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    let plain = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    given.filter(plain).map_or_else(|| crm_core::Id::<App>::new().to_string(), str::to_owned)
+}
+
+const HEADERS: [(&str, &str); 6] = [
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ("x-frame-options", "DENY"),
+];
+const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+fn dress(headers: &mut HeaderMap, path: &str, id: &str, is_draining: bool) {
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    for (name, value) in HEADERS {
+        set(name, value);
+    }
+    let is_docs = path.starts_with("/docs");
+    set("content-security-policy", if is_docs { DOCS_POLICY } else { API_POLICY });
+    if !is_docs {
+        set("cache-control", "no-store");
+    }
+    set("x-request-id", id);
+    if is_draining {
+        set("connection", "close");
+    }
+}

@@ -1,0 +1,118 @@
+//! Failures as RFC 9457 problems. The only file that knows which failure is which status.
+use actix_web::{HttpResponse, http::StatusCode, http::header};
+use crm_core::{Error, FieldError, Kind};
+use serde::Serialize;
+
+/// A failure as it goes over the wire.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    #[serde(rename = "type")]
+    type_: String,
+    title: String,
+    status: u16,
+    code: String,
+    detail: String,
+    error: String,
+    request_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip)]
+    retry_after: Option<u64>,
+    #[serde(skip)]
+    allow: Option<String>,
+    #[serde(skip)]
+    etag: Option<String>,
+}
+
+/// The status of a class of failures.
+pub fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::Malformed => StatusCode::BAD_REQUEST,
+        Kind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Stale => StatusCode::PRECONDITION_FAILED,
+        Kind::Limited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl Problem {
+    /// A problem of the transport itself.
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>, request_id: &str) -> Self {
+        let detail = detail.into();
+        Self {
+            type_: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or("Problem").into(),
+            status: status.as_u16(),
+            code: code.into(),
+            error: detail.clone(),
+            detail,
+            request_id: request_id.into(),
+            errors: Vec::new(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(2),
+            allow: None,
+            etag: None,
+        }
+    }
+
+    /// A failure of the domain. The cause of a fault of ours goes to the log here, once, and nowhere else.
+    pub fn of(error: Error, request_id: &str) -> Self {
+        match &error {
+            Error::Internal(cause) => {
+                tracing::error!(request_id, cause = &**cause as &dyn std::error::Error, "internal error");
+            }
+            Error::Unavailable(why) => tracing::warn!(request_id, why, "the database is not available"),
+            _ => {}
+        }
+        let mut problem = Self::new(status(error.kind()), error.code(), error.to_string(), request_id);
+        match error {
+            Error::Invalid(errors) => {
+                problem.detail = "Some fields cannot be accepted; `errors` names each.".into();
+                problem.code = if errors.len() == 1 { problem.code } else { "validation_failed".into() };
+                problem.errors = errors;
+            }
+            Error::Limited { retry_after, .. } => problem.retry_after = Some(retry_after.max(1)),
+            Error::Stale { version } => problem.etag = Some(etag(version)),
+            _ => {}
+        }
+        problem
+    }
+
+    /// A known path under another method.
+    pub fn method_not_allowed(allow: &str, request_id: &str) -> Self {
+        let detail = format!("This address answers {allow} only.");
+        let mut problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, request_id);
+        problem.allow = Some(allow.to_owned());
+        problem
+    }
+
+    /// The problem as a response.
+    pub fn response(&self) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = HttpResponse::build(status);
+        response.content_type("application/problem+json");
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, allow.as_str()));
+        }
+        if let Some(etag) = &self.etag {
+            response.insert_header((header::ETAG, etag.as_str()));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        response.body(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// The `ETag` of a version.
+pub fn etag(version: i64) -> String {
+    format!("\"v{version}\"")
+}

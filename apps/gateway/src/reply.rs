@@ -1,0 +1,121 @@
+//! Answers: one resource under its own name, a list under its plural, and what goes with them.
+use actix_web::{HttpResponse, http::StatusCode, http::header};
+use crm_core::{Error, Page, Record, Result};
+use serde::{Serialize, ser::SerializeMap};
+
+use crate::problem::etag;
+
+/// An answer, already written out: it is made where the data is, on a blocking thread.
+#[derive(Debug)]
+pub struct Answer {
+    status: StatusCode,
+    headers: Vec<(header::HeaderName, String)>,
+    body: Vec<u8>,
+}
+
+/// One member around a value: `{"lead": …}`.
+struct Envelope<'a, T>(&'a str, &'a T);
+
+impl<T: Serialize> Serialize for Envelope<'_, T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.0, self.1)?;
+        map.end()
+    }
+}
+
+/// `{"leads": […], "nextCursor": …, "total": …}`
+struct Listing<'a, T>(&'a str, &'a Page<T>);
+
+impl<T: Serialize> Serialize for Listing<'_, T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Page { items, next_cursor, total } = self.1;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.0, items)?;
+        map.serialize_entry("nextCursor", next_cursor)?;
+        if let Some(total) = total {
+            map.serialize_entry("total", total)?;
+        }
+        map.end()
+    }
+}
+
+impl Answer {
+    /// 200 with a body of its own shape.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where it cannot be written as JSON.
+    pub fn json(body: &impl Serialize) -> Result<Self> {
+        let mut bytes = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut bytes, body).map_err(|e| Error::Internal(Box::new(e)))?;
+        Ok(Self { status: StatusCode::OK, headers: Vec::new(), body: bytes })
+    }
+
+    /// 200 `{"name": value}`.
+    ///
+    /// # Errors
+    /// As [`Answer::json`].
+    pub fn one(name: &str, value: &impl Serialize) -> Result<Self> {
+        Self::json(&Envelope(name, value))
+    }
+
+    /// 200 with one record and its `ETag`.
+    ///
+    /// # Errors
+    /// As [`Answer::json`].
+    pub fn record<R: Record>(record: &R) -> Result<Self> {
+        Ok(Self::one(&R::envelope(), record)?.version(record.version()))
+    }
+
+    /// 200 with a page of a list.
+    ///
+    /// # Errors
+    /// As [`Answer::json`].
+    pub fn page<T: Serialize>(name: &str, page: &Page<T>) -> Result<Self> {
+        Self::json(&Listing(name, page))
+    }
+
+    /// 204.
+    pub fn nothing() -> Self {
+        Self { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// With the `ETag` of this version.
+    #[must_use]
+    pub fn version(self, version: i64) -> Self {
+        self.header(header::ETAG, etag(version))
+    }
+
+    /// 201 with the address of what was made.
+    #[must_use]
+    pub fn created(mut self, location: impl Into<String>) -> Self {
+        self.status = StatusCode::CREATED;
+        self.header(header::LOCATION, location)
+    }
+
+    /// 202 with the address where its progress is told.
+    #[must_use]
+    pub fn accepted(mut self, location: impl Into<String>) -> Self {
+        self.status = StatusCode::ACCEPTED;
+        self.header(header::LOCATION, location)
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// As a response.
+    pub fn response(self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        for header in self.headers {
+            response.insert_header(header);
+        }
+        if self.status == StatusCode::NO_CONTENT {
+            return response.finish();
+        }
+        response.content_type("application/json").body(self.body)
+    }
+}

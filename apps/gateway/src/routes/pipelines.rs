@@ -1,0 +1,147 @@
+//! Pipelines and stages.
+use crm_core::{
+    Id, Record,
+    pipelines::{self, Pipeline, PipelineWithStages, Stage},
+};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::resource::Resource;
+use crate::{
+    call::{Call, Reply},
+    endpoint::{Access, Endpoint},
+    reply::Answer,
+    schemas,
+};
+
+const TAG: &str = "Pipelines";
+const ALL: &str = "/api/pipelines";
+const ONE: &str = "/api/pipelines/{id}";
+const STAGE: &str = "/api/pipelines/{id}/stages/{stageId}";
+
+/// The stages of a pipeline in their new order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Order {
+    /// Each stage of the pipeline, once.
+    stage_ids: Vec<Id<Stage>>,
+    /// Why.
+    #[serde(default)]
+    reason_code: Option<String>,
+    /// Why, in words of your own.
+    #[serde(default)]
+    note: Option<String>,
+}
+
+/// The endpoints of pipelines.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let plain = Resource::<Pipeline> {
+        writes: Access::Manager,
+        delete: pipelines::delete,
+        ..Resource::plain(ALL, ONE, TAG, "a pipeline")
+    };
+    let stages = json!({"type": "array", "items": schemas::reference("StageCreate"), "description": "Its stages in order; at least one each of kind open, won and lost."});
+    let mut creation = schemas::creation::<Pipeline>();
+    creation["properties"]["stages"] = stages;
+    let name = Pipeline::envelope();
+    vec![
+        Endpoint::get(ALL, "listPipelines", list)
+            .says(TAG, "List pipelines", "Each with its stages in order.")
+            .parameters(schemas::list_parameters::<Pipeline>())
+            .lists::<PipelineWithStages>(&Pipeline::plural(), "One page."),
+        Endpoint::post(ALL, "createPipeline", create)
+            .says(TAG, "Create a pipeline", "With the stages that you give, or with one of each kind.")
+            .access(Access::Manager)
+            .named_schema("PipelineCreate", creation)
+            .named_schema("StageCreate", schemas::creation::<Stage>())
+            .body("application/json", &schemas::reference("PipelineCreate"))
+            .answers::<PipelineWithStages>(201, &name, "What was made."),
+        Endpoint::get(ONE, "readPipeline", read)
+            .says(TAG, "Read a pipeline", "With its stages in order.")
+            .answers::<PipelineWithStages>(200, &name, "The pipeline."),
+        Endpoint::patch(ONE, "updatePipeline", update)
+            .says(TAG, "Change a pipeline", "A new default takes the place of the old one.")
+            .access(Access::Manager)
+            .named_schema("PipelinePatch", schemas::change::<Pipeline>())
+            .body("application/json", &schemas::reference("PipelinePatch"))
+            .answers::<PipelineWithStages>(200, &name, "The pipeline as it stands now."),
+        plain.delete(),
+        Endpoint::post("/api/pipelines/{id}/stages", "createStage", create_stage)
+            .says(TAG, "Add a stage", "An open one goes behind the other open ones, others to the end.")
+            .access(Access::Manager)
+            .named_schema("StageCreate", schemas::creation::<Stage>())
+            .body("application/json", &schemas::reference("StageCreate"))
+            .answers::<Stage>(201, "stage", "What was made."),
+        Endpoint::patch(STAGE, "updateStage", update_stage)
+            .says(TAG, "Change a stage", "Its kind stays while deals stand in it.")
+            .access(Access::Manager)
+            .named_schema("StagePatch", schemas::change::<Stage>())
+            .body("application/json", &schemas::reference("StagePatch"))
+            .answers::<Stage>(200, "stage", "The stage as it stands now."),
+        Endpoint::delete(STAGE, "deleteStage", delete_stage)
+            .says(TAG, "Delete a stage", "Refused while deals stand in it.")
+            .access(Access::Manager)
+            .answers_nothing("It is gone."),
+        Endpoint::put("/api/pipelines/{id}/stages/order", "orderStages", order)
+            .says(TAG, "Order the stages", "The list names each stage of the pipeline once.")
+            .access(Access::Manager)
+            .takes::<Order>()
+            .answers::<PipelineWithStages>(200, &name, "The pipeline in its new order."),
+    ]
+}
+
+fn whole(pipeline: &PipelineWithStages) -> crm_core::Result<Answer> {
+    Ok(Answer::one(&Pipeline::envelope(), pipeline)?.version(pipeline.pipeline.version))
+}
+
+fn list(call: Call) -> impl Future<Output = Reply> {
+    call.read(|tx, request| Answer::page(&Pipeline::plural(), &pipelines::list(tx, &request.query()?)?))
+}
+
+fn create(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| {
+        let pipeline = pipelines::create(tx, request.patch()?)?;
+        Ok(whole(&pipeline)?.created(format!("{ALL}/{}", pipeline.pipeline.id)))
+    })
+}
+
+fn read(call: Call) -> impl Future<Output = Reply> {
+    call.read(|tx, request| {
+        request.parameters([])?;
+        whole(&pipelines::read(tx, request.id()?)?)
+    })
+}
+
+fn update(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| whole(&pipelines::update(tx, request.id()?, request.patch()?)?))
+}
+
+fn create_stage(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| {
+        let pipeline = request.id::<Pipeline>()?;
+        let stage = pipelines::create_stage(tx, pipeline, request.patch()?)?;
+        Ok(Answer::record(&stage)?.created(format!("{ALL}/{pipeline}")))
+    })
+}
+
+fn update_stage(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| {
+        Answer::record(&pipelines::update_stage(tx, request.id()?, request.id_at("stageId")?, request.patch()?)?)
+    })
+}
+
+fn delete_stage(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| {
+        pipelines::delete_stage(tx, request.id()?, request.id_at("stageId")?, &request.reason()?)?;
+        Ok(Answer::nothing())
+    })
+}
+
+fn order(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| {
+        let Order { stage_ids, reason_code, note } = request.json()?;
+        let patch = request.reason_of(reason_code, note)?;
+        whole(&pipelines::order_stages(tx, request.id()?, &stage_ids, &patch)?)
+    })
+}

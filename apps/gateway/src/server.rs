@@ -1,0 +1,112 @@
+//! The HTTP server: limits, deadlines, and an end that answers what it has accepted.
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    App as Actix, HttpServer,
+    dev::Server,
+    middleware::{Compress, from_fn},
+    web,
+};
+use crm_core::door::Door;
+use tokio::signal::unix::{SignalKind, signal};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::{
+    app::{self, App},
+    config::Listening,
+    routes,
+};
+
+/// How long a client may take over its headers.
+const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+/// How long accepted requests may take after the end has begun.
+const LAST_ANSWERS: u64 = 25;
+
+/// Serves until SIGTERM or Ctrl-C. `stopping` tells others in this process that the end has begun.
+///
+/// # Errors
+/// Where the address cannot be listened on, in words that say what to do.
+pub async fn serve(door: Door, connections: u32, listening: &Listening, stopping: Arc<AtomicBool>) -> io::Result<()> {
+    let listener = listen(SocketAddr::new(listening.listen, listening.port))?;
+    let address = listener.local_addr()?;
+    let app = App::new(door, usize::try_from(connections).unwrap_or(8), Arc::clone(&stopping));
+    let server = build(app, listener, std::thread::available_parallelism().map_or(2, usize::from))?;
+    let handle = server.handle();
+    let drain = Duration::from_secs(listening.drain_seconds);
+    tracing::info!("listening on http://{address}");
+    actix_web::rt::spawn(async move {
+        let is_asked_politely = end_is_wanted().await;
+        stopping.store(true, Ordering::Relaxed);
+        if is_asked_politely {
+            tokio::time::sleep(drain).await;
+        }
+        handle.stop(true).await;
+    });
+    server.await
+}
+
+/// The server of an application on a listener, ready to run. It ends when its handle says so.
+///
+/// # Errors
+/// Where the listener cannot be used.
+pub fn build(app: App, listener: TcpListener, workers: usize) -> io::Result<Server> {
+    let data = web::Data::new(app);
+    let server = HttpServer::new(move || {
+        Actix::new()
+            .app_data(data.clone())
+            .wrap(Compress::default())
+            .wrap(from_fn(app::around))
+            .service(docs())
+            .service(web::redirect("/docs", "/docs/"))
+            .service(web::redirect("/", "/docs/"))
+            .configure(|config| app::mount(config, routes::all()))
+    });
+    let server = server
+        .client_request_timeout(HEADER_DEADLINE)
+        .keep_alive(Duration::from_secs(75))
+        .workers(workers)
+        .shutdown_timeout(LAST_ANSWERS)
+        .disable_signals();
+    Ok(server.listen(listener)?.run())
+}
+
+/// The documentation, from the program itself: nothing is loaded from elsewhere.
+fn docs() -> SwaggerUi {
+    SwaggerUi::new("/docs/{_:.*}")
+        .config(Config::from("/openapi.json").try_it_out_enabled(true).persist_authorization(false))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => io::Error::new(
+            error.kind(),
+            format!(
+                "{address} is in use by another program. Stop that one, or choose another port with --port (or PORT)."
+            ),
+        ),
+        _ => io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")),
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Waits for SIGTERM (`true`: others route requests here and need a moment) or Ctrl-C (`false`).
+async fn end_is_wanted() -> bool {
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+        tracing::error!("signals cannot be received; the process ends by kill -9 alone");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => false,
+    }
+}

@@ -1,0 +1,236 @@
+//! What policies may speak about: the resources, their attributes and types, and what is known of one record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use crate::resource_patterns::ResourcePattern;
+use crate::scalars::{Kind, NoRates, Rates, Scalar};
+use crate::violations::{Violation, member, unknown_members};
+
+/// How a resource is governed by the built-in roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResourceClass {
+    /// A record of the daily work, in a business unit: a lead, a deal.
+    Record,
+    /// What everybody reads and few change: pipelines, articles.
+    Reference,
+    /// What administrators alone touch: policies, users.
+    Administration,
+}
+
+/// A kind of record, with the attributes that policies may hide or compare.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    name: String,
+    class: ResourceClass,
+    attributes: BTreeMap<String, Kind>,
+}
+
+impl Resource {
+    /// A resource without attributes. The name is singular, as in a field history: `deal`.
+    pub fn new(name: impl Into<String>, class: ResourceClass) -> Self {
+        Self { name: name.into(), class, attributes: BTreeMap::new() }
+    }
+
+    /// Adds an attribute; one of the same name is replaced.
+    #[must_use]
+    pub fn with(mut self, attribute: impl Into<String>, kind: Kind) -> Self {
+        self.attributes.insert(attribute.into(), kind);
+        self
+    }
+
+    /// The name, as in the pattern of a policy.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How the built-in roles govern it.
+    pub fn class(&self) -> ResourceClass {
+        self.class
+    }
+
+    /// The attributes and their types, by name.
+    pub fn attributes(&self) -> &BTreeMap<String, Kind> {
+        &self.attributes
+    }
+}
+
+/// Every resource that policies may name.
+#[derive(Debug, Clone, Default)]
+pub struct Registry(BTreeMap<String, Resource>);
+
+impl Registry {
+    /// A registry of these resources.
+    pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
+        Self(resources.into_iter().map(|resource| (resource.name.clone(), resource)).collect())
+    }
+
+    /// The resource of this name.
+    pub fn resource(&self, name: &str) -> Option<&Resource> {
+        self.0.get(name)
+    }
+
+    /// All resources, by name.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.0.values()
+    }
+
+    /// The attributes that a condition may compare under a pattern. Under `*` those that every record of the daily work
+    /// has with the same type: any other would be unknown somewhere, and an unknown condition refuses.
+    pub fn attributes_under(&self, pattern: &ResourcePattern) -> BTreeMap<&str, &Kind> {
+        let mut resources = match pattern.root() {
+            Some(root) => self.0.get(root).into_iter().collect::<Vec<_>>(),
+            None => self.resources().filter(|resource| resource.class == ResourceClass::Record).collect(),
+        }
+        .into_iter();
+        let Some(first) = resources.next() else { return BTreeMap::new() };
+        let mut shared: BTreeMap<&str, &Kind> =
+            first.attributes.iter().map(|(name, kind)| (name.as_str(), kind)).collect();
+        for resource in resources {
+            shared.retain(|name, kind| resource.attributes.get(*name) == Some(*kind));
+        }
+        shared
+    }
+}
+
+/// What is known of one record. An attribute is known, known to be null, or missing; of the last two no comparison holds
+/// or fails, it is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts(BTreeMap<String, Option<Scalar>>);
+
+impl Facts {
+    /// Nothing is known.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Adds a value, `None` for null.
+    #[must_use]
+    pub fn with(mut self, attribute: impl Into<String>, value: impl Into<Option<Scalar>>) -> Self {
+        self.0.insert(attribute.into(), value.into());
+        self
+    }
+
+    /// Reads the attributes that a simulation assumes.
+    ///
+    /// # Errors
+    /// Every member that the resource doesn't have or that is not of its type.
+    pub fn read(resource: &Resource, attributes: &Map<String, Value>) -> Result<Facts, Vec<Violation>> {
+        let known: Vec<&str> = resource.attributes.keys().map(String::as_str).collect();
+        let mut violations = unknown_members(attributes, &known, "");
+        let facts = Facts::collect(resource, attributes, |name, message| {
+            violations.push(Violation::new(member("", name), "invalid_value", message));
+        });
+        if violations.is_empty() { Ok(facts) } else { Err(violations) }
+    }
+
+    /// Takes from a record, in its JSON form, what policies may speak about. A value that is not of its type is left
+    /// missing: that opens no door, since what is unknown allows nothing and does not keep a refusal from refusing.
+    pub fn of(resource: &Resource, record: &Map<String, Value>) -> Facts {
+        Facts::collect(resource, record, |_, _| {})
+    }
+
+    fn collect(resource: &Resource, record: &Map<String, Value>, mut unreadable: impl FnMut(&str, String)) -> Facts {
+        let mut facts = Facts::none();
+        for (name, kind) in &resource.attributes {
+            match record.get(name) {
+                None => {}
+                Some(Value::Null) => facts = facts.with(name, None),
+                Some(json) => match Scalar::read_member(kind, json, record) {
+                    Ok(value) => facts = facts.with(name, value),
+                    Err(message) => unreadable(name, message),
+                },
+            }
+        }
+        facts
+    }
+
+    /// The value: `None` where it is missing, `Some(None)` where it is known to be null.
+    pub fn get(&self, attribute: &str) -> Option<Option<&Scalar>> {
+        self.0.get(attribute).map(Option::as_ref)
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The user's identifier.
+    pub id: String,
+    /// The business units the caller is bound to; `None` for a caller who is bound to none and so works in all.
+    pub business_unit_ids: Option<BTreeSet<String>>,
+}
+
+impl Caller {
+    /// A caller who is not bound to any business unit.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), business_unit_ids: None }
+    }
+
+    /// The same caller, bound to these business units.
+    #[must_use]
+    pub fn within<T: Into<String>>(mut self, business_unit_ids: impl IntoIterator<Item = T>) -> Self {
+        self.business_unit_ids = Some(business_unit_ids.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+/// Everything that a condition is evaluated on.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The record asked about.
+    pub facts: &'a Facts,
+    /// The rates for amounts in other currencies.
+    pub rates: &'a dyn Rates,
+}
+
+impl<'a> Context<'a> {
+    /// A context without exchange rates.
+    pub fn new(caller: &'a Caller, facts: &'a Facts) -> Self {
+        Self { caller, facts, rates: &NoRates }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn facts_tell_null_from_missing_and_name_what_they_could_not_read() {
+        let deal = Resource::new("deal", ResourceClass::Record)
+            .with("value", Kind::Money { currency: "currency".into() })
+            .with("currency", Kind::Text)
+            .with("score", Kind::Int)
+            .with("ownerId", Kind::Id)
+            .with("title", Kind::Text);
+        let record = json!({"value": 5, "currency": "EUR", "score": "high", "ownerId": null, "tilte": "x"});
+        let facts = Facts::of(&deal, record.as_object().unwrap());
+        assert!(matches!(facts.get("value"), Some(Some(Scalar::Money(..)))));
+        assert_eq!(facts.get("ownerId"), Some(None));
+        assert_eq!(facts.get("score"), None);
+        assert_eq!(facts.get("title"), None);
+        let violations = Facts::read(&deal, record.as_object().unwrap()).unwrap_err();
+        let pointers: Vec<&str> = violations.iter().map(|violation| violation.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/tilte", "/score"]);
+    }
+
+    #[test]
+    fn under_a_star_only_what_all_records_share_may_be_compared() {
+        let registry = Registry::new([
+            Resource::new("deal", ResourceClass::Record).with("ownerId", Kind::Id).with("score", Kind::Int),
+            Resource::new("lead", ResourceClass::Record).with("ownerId", Kind::Id).with("score", Kind::Decimal),
+            Resource::new("user", ResourceClass::Administration),
+        ]);
+        let under = |text: &str| {
+            let pattern = ResourcePattern::parse(text).unwrap();
+            registry.attributes_under(&pattern).into_keys().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(under("*"), ["ownerId"]);
+        assert_eq!(under("deal.value"), ["ownerId", "score"]);
+        assert!(under("order").is_empty());
+    }
+}

@@ -1,0 +1,105 @@
+//! The engine: a loaded set of policies, and what it decides.
+
+use std::collections::HashSet;
+
+use crate::attributes::{Caller, Context, Facts};
+use crate::decisions::Decision;
+use crate::policies::{Action, Effect, Policy, Role};
+use crate::scalars::Rates;
+use crate::tables::Table;
+
+pub use crate::tables::EngineError;
+
+/// A loaded set of policies. Immutable: a changed set is a new engine.
+pub struct Engine {
+    policies: Vec<Policy>,
+    table: Table,
+}
+
+/// May somebody do something?
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The role of the caller; `None` for somebody without a role of the product, who may do nothing.
+    pub role: Option<Role>,
+    /// What they want to do.
+    pub action: Action,
+    /// What they want to do it to: `deal`, and `deal.value` where the action is on fields.
+    pub resource: &'a str,
+    /// Who asks, on which record, at which rates.
+    pub context: Context<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// A question without exchange rates: amounts in other currencies are unknown.
+    pub fn new(
+        role: impl Into<Option<Role>>,
+        action: Action,
+        resource: &'a str,
+        caller: &'a Caller,
+        facts: &'a Facts,
+    ) -> Self {
+        Self { role: role.into(), action, resource, context: Context::new(caller, facts) }
+    }
+
+    /// The same question at these rates.
+    #[must_use]
+    pub fn at(mut self, rates: &'a dyn Rates) -> Self {
+        self.context.rates = rates;
+        self
+    }
+}
+
+impl Engine {
+    /// Loads a set. Inactive policies are left out, drafts are watched alone ([`Engine::shadow`]).
+    ///
+    /// # Errors
+    /// [`EngineError`]; whoever has no engine refuses everything.
+    pub fn compile(policies: Vec<Policy>) -> Result<Engine, EngineError> {
+        let mut ids = HashSet::new();
+        if let Some(policy) = policies.iter().find(|policy| !ids.insert(policy.id.as_str())) {
+            return Err(EngineError::DuplicateId(policy.id.clone()));
+        }
+        let table = Table::compile(&policies)?;
+        Ok(Engine { policies, table })
+    }
+
+    /// Decides: any refusal refuses; else what needs approval and is allowed waits for approval; else what is allowed is
+    /// allowed; everything else is refused. The order of the policies does not matter to that, only to which of several
+    /// equal ones is named.
+    pub fn decide(&self, request: &Request<'_>) -> Decision {
+        let (effect, policy) = self.outcome(request, |policy| !policy.is_draft);
+        Decision::new(request, effect, policy)
+    }
+
+    /// The policies of the set, in its order.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// The policies that speak about a question, drafts included, in the order of the set.
+    pub(crate) fn speaking(&self, role: Option<Role>, action: Action, resource: &str) -> impl Iterator<Item = &Policy> {
+        let cell = role.map_or(&[][..], |role| self.table.cell(role, action, resource));
+        cell.iter().map(|&position| &self.policies[position])
+    }
+
+    /// What the counted policies come to, and the one that decided; `None` where none did.
+    pub(crate) fn outcome(&self, request: &Request<'_>, counts: impl Fn(&Policy) -> bool) -> (Effect, Option<&Policy>) {
+        let (mut approval, mut allow) = (None, None);
+        for policy in self.speaking(request.role, request.action, request.resource).filter(|policy| counts(policy)) {
+            let slot = match policy.effect {
+                Effect::Deny if policy.fires(&request.context) => return (Effect::Deny, Some(policy)),
+                Effect::Deny => continue,
+                Effect::RequireApproval => &mut approval,
+                Effect::Allow => &mut allow,
+            };
+            if slot.is_none() && policy.fires(&request.context) {
+                *slot = Some(policy);
+            }
+        }
+        match (allow, approval) {
+            (None, _) => (Effect::Deny, None),
+            (Some(_), Some(policy)) => (Effect::RequireApproval, Some(policy)),
+            (Some(policy), None) => (Effect::Allow, Some(policy)),
+        }
+    }
+}
