@@ -9,6 +9,7 @@
 
 mod exact;
 mod fourier;
+mod logarithms;
 mod quadrature;
 
 use crate::probability::Belief;

@@ -127,6 +127,16 @@ fn the_methods_are_the_same_where_values_are_whole_steps() {
     }
 }
 
+/// A hundred and twenty deals of a stage that may be hopeless: neither few frequencies nor few deals.
+#[test]
+fn a_doubtful_stage_agrees_by_both_methods() {
+    let cells = cells(&[shared(0.5, 0.5, &spread_values(120).iter().map(|value| value % 50 + 1).collect::<Vec<_>>())]);
+    let fourier = fourier::sum(&cells, 1, 8_192);
+    for (at, probability) in exact::sum(&cells, 1).into_iter().enumerate() {
+        assert_close(fourier[at], probability, 1e-12, "probability");
+    }
+}
+
 #[test]
 fn thousands_of_deals_keep_mean_and_deviation() {
     let portions = [shared(30.0, 70.0, &spread_values(2_000)), shared(3.0, 7.0, &spread_values(1_500))];
