@@ -96,11 +96,11 @@ impl Wave {
         let spread = self.spread[frequency];
         let matters = |one: &&PreparedNode| one.variance * spread <= one.reach;
         let value = |one: &PreparedNode| match &one.harmonics {
-            Some(harmonics) if harmonics.terms() < large.len() => harmonics.value(frequency, &self.heights, circle),
+            Some(harmonics) if harmonics.beat(large.len()) => harmonics.value(frequency, &self.heights, circle),
             _ => {
                 let small = level.map_or(Complex::from(1.0), |level| one.cumulants.value(level, angle));
                 large.iter().fold(small, |product, piece| {
-                    let turn = circle[piece.steps * frequency % circle.len()] - 1.0;
+                    let turn = circle[(piece.steps * frequency) & (circle.len() - 1)] - 1.0;
                     product * (turn * piece.own.unwrap_or(one.node.probability) + 1.0).powu(piece.count)
                 })
             }

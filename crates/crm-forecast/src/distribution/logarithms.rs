@@ -10,6 +10,9 @@ use super::fourier::Piece;
 /// Terms of the cumulants' series. It converges like (k w / pi)^r, and is used for k w up to 1.
 const TERMS: usize = 24;
 
+/// Terms of the harmonics that take as long as one deal's factor.
+const TERMS_PER_DEAL: usize = 4;
+
 /// What the harmonics leave out at most.
 const TOLERANCE: f64 = 1e-13;
 
@@ -92,8 +95,7 @@ impl Harmonics {
         let odds = (1.0 - larger) / larger;
         let wanted = ((TOLERANCE / count.max(1.0)).ln() / odds.ln()).ceil();
         let terms = if wanted.is_finite() { wanted as usize } else { usize::MAX };
-        // More terms than deals are never asked for.
-        let terms = terms.min(pieces.len());
+        let terms = terms.min(TERMS_PER_DEAL * pieces.len());
         let coefficient = |j: usize| -(-odds).powi(j as i32) / j as f64;
         let steps = pieces.iter().map(|piece| piece.steps * piece.count as usize).sum();
         Self {
@@ -104,16 +106,18 @@ impl Harmonics {
         }
     }
 
-    /// How many terms the series has; where it has no fewer than there are deals, it is not exact.
-    pub(super) fn terms(&self) -> usize {
-        self.coefficients.len()
+    /// True when the series is quicker than the product over `deals` of the deals, which may be all of them. Where it is
+    /// slower than that it is cut off, and not exact.
+    pub(super) fn beat(&self, deals: usize) -> bool {
+        self.coefficients.len() < TERMS_PER_DEAL * deals
     }
 
-    /// The function of all deals. `heights` holds the sum over the deals of e^(i k w) for each frequency.
+    /// The function of all deals. `heights` holds the sum over the deals of e^(i k w) for each frequency, a power of two
+    /// of them.
     pub(super) fn value(&self, frequency: usize, heights: &[Complex<f64>], circle: &[Complex<f64>]) -> Complex<f64> {
         let (mut sum, mut multiple) = (Complex::from(0.0), 0);
         for coefficient in &self.coefficients {
-            multiple = (multiple + frequency) % heights.len();
+            multiple = (multiple + frequency) & (heights.len() - 1);
             sum += heights[multiple] * coefficient;
         }
         let sum = if self.is_mirrored { sum.conj() } else { sum };
@@ -148,7 +152,7 @@ mod tests {
                 pieces.iter().map(factor).product()
             };
             let harmonics = Harmonics::new(&node, &pieces);
-            if harmonics.terms() < pieces.len() {
+            if harmonics.beat(pieces.len()) {
                 let height = |f: usize| pieces.iter().map(|piece| circle(piece.steps * f) * f64::from(piece.count)).sum();
                 let heights: Vec<Complex<f64>> = (0..SIZE).map(height).collect();
                 let circle: Vec<Complex<f64>> = (0..SIZE).map(circle).collect();

@@ -22,7 +22,7 @@ const STEPS: u64 = 65_536;
 const NODES: usize = 32;
 
 /// Elementary additions up to which summing step by step is quick enough.
-const EXACT_WORK: f64 = 1e8;
+const EXACT_WORK: f64 = 5e7;
 
 /// Rounding that a cumulated probability may carry when it is compared with a level.
 const LEVEL_SLACK: f64 = 1e-12;
