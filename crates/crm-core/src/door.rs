@@ -2,6 +2,7 @@
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use diesel::PgConnection;
 
 use crate::{
     Actor, Ctx, Error, Id, Result, Tx,
@@ -15,6 +16,19 @@ use crate::{
 };
 
 /// The database behind the question of who asks. Cheap to clone.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use crm_core::{Caller, Door, clock, companies::Company, gate::Roles, page, sessions::tokens::Secret};
+/// # use crm_core::database::{Database, Settings};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let database = Database::open("postgres://localhost/heimdell_crm", Settings::default())?;
+/// let door = Door::new(database, Arc::new(Roles));
+/// let bearer = Some(Secret::new("hmd_…"));
+/// let caller = Caller { bearer, console: None, request_id: "01".into(), now: clock::now() };
+/// let companies = door.read(&caller, |tx| page::list::<Company>(tx, &[]))?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Door {
     database: Database,
@@ -93,7 +107,10 @@ impl Door {
             |conn, identity| {
                 let identity = identity.ok_or_else(invalid_token)?;
                 let ctx = identity.admit(&token, &caller.request_id, caller.now, &self.gate)?;
-                identity.touch(conn, &token, caller.now)?;
+                if let Err(error) = identity.touch(conn, &token, caller.now) {
+                    // Whoever reads still reads while nothing can be written: the disk may be full.
+                    tracing::warn!("the last use of a credential could not be noted: {error}");
+                }
                 work(&mut Tx::new(conn, &ctx, false))
             },
         )
@@ -140,8 +157,20 @@ impl Door {
         now: DateTime<Utc>,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
     ) -> Result<T> {
-        let ctx = Ctx::system(organization, now, Arc::clone(&self.gate));
-        self.database.transaction(Access::Write, |conn| work(&mut Tx::new(conn, &ctx, true)))
+        self.system_write_in(now, |_| Ok(organization), work)
+    }
+
+    /// As [`Door::system_write`] in the organization that `find` names, within the same transaction.
+    pub(crate) fn system_write_in<T>(
+        &self,
+        now: DateTime<Utc>,
+        find: impl FnOnce(&mut PgConnection) -> Result<Id<Organization>>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.database.transaction(Access::Write, |conn| {
+            let ctx = Ctx::system(find(conn)?, now, Arc::clone(&self.gate));
+            work(&mut Tx::new(conn, &ctx, true))
+        })
     }
 
     /// Where a new organization begins: its id is made first, and `work` founds it.
