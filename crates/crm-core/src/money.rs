@@ -238,9 +238,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(units in proptest::num::i64::ANY, scale in 0u32..5) {
-            // Of 64 bits in ten-thousandths, every one fits; fewer digits behind the point leave fewer before it.
-            let money = Money::new(Decimal::new(units / 10_i64.pow(4 - scale), scale)).unwrap();
+        fn what_is_written_reads_back(cents in -999_999_999_999_999i64..999_999_999_999_999, scale in 0u32..5) {
+            let money = Money::new(Decimal::new(cents, scale)).unwrap();
             prop_assert_eq!(read(&serde_json::to_string(&money).unwrap()).unwrap(), money);
         }
     }

@@ -9,5 +9,7 @@ mod leads;
 mod openapi;
 mod organization;
 mod pipelines;
+mod robustness;
 mod sign_in;
 mod tidy;
+mod work;

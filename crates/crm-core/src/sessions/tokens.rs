@@ -28,7 +28,6 @@ impl<'de> serde::Deserialize<'de> for Secret {
     }
 }
 
-
 impl Secret {
     /// Takes a text in.
     pub fn new(text: impl Into<String>) -> Self {
