@@ -31,6 +31,7 @@ CREATE TABLE login_attempts (
     window_started_at timestamptz NOT NULL,
     blocked_until timestamptz
 );
+CREATE INDEX login_attempts_window_started_at_idx ON login_attempts (window_started_at);
 COMMENT ON TABLE login_attempts IS 'Failed sign-ins by hashed address and network. Global; a bucket names nobody.';
 
 CREATE TABLE users (
@@ -40,7 +41,7 @@ CREATE TABLE users (
     name text NOT NULL,
     role text NOT NULL,
     is_active boolean NOT NULL DEFAULT true,
-    password_hash text NOT NULL,
+    password_hash text NOT NULL DEFAULT '',
     search_text text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -94,17 +95,21 @@ CREATE TABLE api_keys (
     user_id uuid NOT NULL,
     name text NOT NULL,
     scopes text[] NOT NULL,
-    hash bytea NOT NULL,
-    hint text NOT NULL,
+    hash bytea NOT NULL DEFAULT '',
+    hint text NOT NULL DEFAULT '',
     expires_at timestamptz NOT NULL,
     last_used_at timestamptz,
     created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (organization_id, id),
     CONSTRAINT api_keys_user_id_fkey FOREIGN KEY (organization_id, user_id) REFERENCES users ON DELETE CASCADE
 );
 SELECT heimdell_tenant_table('api_keys');
 COMMENT ON TABLE api_keys IS 'Keys of programs. Each acts in the name of its maker, never above their rights.';
 CREATE INDEX api_keys_created_at_idx ON api_keys (organization_id, created_at, id);
+CREATE INDEX api_keys_updated_at_idx ON api_keys (organization_id, updated_at, id);
+CREATE INDEX api_keys_user_id_idx ON api_keys (organization_id, user_id, created_at, id);
 
 CREATE TABLE pipelines (
     organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -603,6 +608,7 @@ CREATE TABLE queue_jobs (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     finished_at timestamptz,
+    version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (organization_id, id),
     CONSTRAINT queue_jobs_status_check CHECK (status IN ('waiting', 'active', 'completed', 'failed', 'cancelled'))
 );
@@ -611,6 +617,7 @@ COMMENT ON TABLE queue_jobs IS 'Work to be done outside of requests. Setting sta
 CREATE INDEX queue_jobs_ready_idx ON queue_jobs (organization_id, queue, priority, run_at, id) WHERE status = 'waiting';
 CREATE INDEX queue_jobs_leased_idx ON queue_jobs (lease_until) WHERE status = 'active';
 CREATE INDEX queue_jobs_created_at_idx ON queue_jobs (organization_id, created_at, id);
+CREATE INDEX queue_jobs_updated_at_idx ON queue_jobs (organization_id, updated_at, id);
 CREATE UNIQUE INDEX queue_jobs_unique_key_key ON queue_jobs (organization_id, kind, unique_key)
     WHERE unique_key IS NOT NULL AND status IN ('waiting', 'active');
 

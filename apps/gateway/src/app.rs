@@ -108,28 +108,66 @@ pub fn around<B: MessageBody + 'static>(
 ) -> Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, Error>>>> {
     let id: Arc<str> = request_id(request.headers()).into();
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let app = request.app_data::<web::Data<App>>().cloned();
+    let (method, path) = (request.method().clone(), request.path().to_owned());
     Box::pin(async move {
         let began = clock::now();
-        let kept = request.request().clone();
+        // No clone of the request may live across this call: the router takes it apart in place.
         let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-        let mut response = match answered {
-            Ok(Ok(response)) => response.map_into_boxed_body(),
-            Ok(Err(error)) => ServiceResponse::new(kept.clone(), failed(&error, &id)),
+        let is_draining = app.is_some_and(|app| app.draining.load(Ordering::Relaxed));
+        let (answer, route) = match answered {
+            Ok(Ok(response)) => {
+                let mut response = response.map_into_boxed_body();
+                dress(response.headers_mut(), &path, &id, is_draining);
+                let route = response.request().match_pattern();
+                (Ok(response), route)
+            }
+            Ok(Err(error)) => (Err(Failed::dressed(failed(&error, &id), &path, &id, is_draining)), None),
             Err(_) => {
                 tracing::error!(request_id = &*id, "a handler panicked");
                 let detail = "Something went wrong on our side. The request id finds it in the log.";
                 let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail, &id);
-                ServiceResponse::new(kept.clone(), problem.response())
+                (Err(Failed::dressed(problem.response(), &path, &id, is_draining)), None)
             }
         };
-        let is_draining = App::of(&kept).is_ok_and(|app| app.draining.load(Ordering::Relaxed));
-        dress(response.headers_mut(), kept.path(), &id, is_draining);
-        let route = kept.match_pattern().unwrap_or_else(|| "unknown".into());
+        let status = answer.as_ref().map_or_else(Failed::status, |response| response.status().as_u16());
         let milliseconds = (clock::now() - began).num_microseconds().unwrap_or_default() / 1000;
-        let status = response.status().as_u16();
-        tracing::info!(request_id = &*id, method = kept.method().as_str(), route, status, milliseconds, "request");
-        Ok(response)
+        let route = route.unwrap_or_else(|| "unknown".into());
+        tracing::info!(request_id = &*id, method = method.as_str(), route, status, milliseconds, "request");
+        answer.map_err(Error::from)
     })
+}
+
+/// A response that stands in for one that never came: the request that it would belong to is gone with the failure.
+#[derive(Debug)]
+struct Failed(std::cell::RefCell<Option<HttpResponse>>, StatusCode);
+
+impl Failed {
+    fn dressed(mut response: HttpResponse, path: &str, id: &str, is_draining: bool) -> Self {
+        dress(response.headers_mut(), path, id, is_draining);
+        let status = response.status();
+        Self(std::cell::RefCell::new(Some(response)), status)
+    }
+
+    fn status(&self) -> u16 {
+        self.1.as_u16()
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "answered {}", self.1)
+    }
+}
+
+impl actix_web::ResponseError for Failed {
+    fn status_code(&self) -> StatusCode {
+        self.1
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.0.take().unwrap_or_else(|| HttpResponse::new(self.1))
+    }
 }
 
 /// A refusal of the HTTP library itself, as a problem.

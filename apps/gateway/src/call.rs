@@ -313,6 +313,11 @@ impl Call {
         &self.app
     }
 
+    /// The parts, for a handler that answers in a way of its own.
+    pub fn into_parts(self) -> (web::Data<App>, Caller, Request) {
+        (self.app, self.caller, self.request)
+    }
+
     /// Answers from a read: one connection, no transaction, the caller authenticated on it first.
     pub async fn read(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
         self.run(move |app, caller, request| app.door.read(caller, |tx| work(tx, request))).await
@@ -324,8 +329,8 @@ impl Call {
     }
 
     /// Answers a request of nobody in particular: signing in.
-    pub async fn open(self, work: impl FnOnce(&App, &Request) -> Result<Answer> + Send + 'static) -> Reply {
-        self.run(move |app, _, request| work(app, request)).await
+    pub async fn open(self, work: impl FnOnce(&App, &Caller, &Request) -> Result<Answer> + Send + 'static) -> Reply {
+        self.run(work).await
     }
 
     /// Answers with the caller and the program at hand, for what is neither a plain read nor a plain write.

@@ -1,6 +1,6 @@
 //! An endpoint as a value: method, address, who may call it, what goes in and out, and the function that answers. The
 //! routes, the 405s with their `Allow`, the OpenAPI document and the coverage test are all made from one list of these.
-use actix_web::{Handler, Responder, Route, http::Method, web};
+use actix_web::{Handler, Responder, Route, guard, http::Method, web};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -63,7 +63,7 @@ impl Endpoint {
         Out: Future + 'static,
         Out::Output: Responder + 'static,
     {
-        Self::routed(web::method(method.clone()).to(handler), method, path, id)
+        Self::routed(matching(&method).to(handler), method, path, id)
     }
 
     /// An endpoint whose handler takes its request apart itself: uploads.
@@ -73,7 +73,7 @@ impl Endpoint {
         Args: actix_web::FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        Self::routed(web::method(method.clone()).to(handler), method, path, id)
+        Self::routed(matching(&method).to(handler), method, path, id)
     }
 
     fn routed(route: Route, method: Method, path: &'static str, id: &str) -> Self {
@@ -201,12 +201,27 @@ impl Endpoint {
         schemas::add::<T>(&mut self.schemas)
     }
 
+    /// Adds a type to the document's schemas.
+    #[must_use]
+    pub fn with_schema<T: ToSchema>(mut self) -> Self {
+        self.schema::<T>();
+        self
+    }
+
     /// Adds a schema under a name and refers to it.
     #[must_use]
     pub fn named_schema(mut self, name: &str, schema: Value) -> Self {
         self.schemas.insert(name.to_owned(), schema);
         self
     }
+}
+
+/// A route of this method. What answers GET answers HEAD too (RFC 9110, 9.3.2).
+fn matching(method: &Method) -> Route {
+    if *method == Method::GET {
+        return web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
+    }
+    web::method(method.clone())
 }
 
 /// The names of the places in an address.

@@ -11,6 +11,7 @@ use std::{
 
 use actix_web::{
     App as Actix, HttpServer,
+    dev::Server,
     middleware::{Compress, from_fn},
     web,
 };
@@ -36,24 +37,8 @@ const LAST_ANSWERS: u64 = 25;
 pub async fn serve(door: Door, connections: u32, listening: &Listening, stopping: Arc<AtomicBool>) -> io::Result<()> {
     let listener = listen(SocketAddr::new(listening.listen, listening.port))?;
     let address = listener.local_addr()?;
-    let data = web::Data::new(App::new(door, usize::try_from(connections).unwrap_or(8), Arc::clone(&stopping)));
-    let server = HttpServer::new(move || {
-        Actix::new()
-            .app_data(data.clone())
-            .wrap(Compress::default())
-            .wrap(from_fn(app::around))
-            .service(docs())
-            .service(web::redirect("/docs", "/docs/"))
-            .service(web::redirect("/", "/docs/"))
-            .configure(|config| app::mount(config, routes::all()))
-    })
-    .client_request_timeout(HEADER_DEADLINE)
-    .keep_alive(Duration::from_secs(75))
-    .workers(std::thread::available_parallelism().map_or(2, usize::from))
-    .shutdown_timeout(LAST_ANSWERS)
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    let app = App::new(door, usize::try_from(connections).unwrap_or(8), Arc::clone(&stopping));
+    let server = build(app, listener, std::thread::available_parallelism().map_or(2, usize::from))?;
     let handle = server.handle();
     let drain = Duration::from_secs(listening.drain_seconds);
     tracing::info!("listening on http://{address}");
@@ -68,8 +53,33 @@ pub async fn serve(door: Door, connections: u32, listening: &Listening, stopping
     server.await
 }
 
+/// The server of an application on a listener, ready to run. It ends when its handle says so.
+///
+/// # Errors
+/// Where the listener cannot be used.
+pub fn build(app: App, listener: TcpListener, workers: usize) -> io::Result<Server> {
+    let data = web::Data::new(app);
+    let server = HttpServer::new(move || {
+        Actix::new()
+            .app_data(data.clone())
+            .wrap(Compress::default())
+            .wrap(from_fn(app::around))
+            .service(docs())
+            .service(web::redirect("/docs", "/docs/"))
+            .service(web::redirect("/", "/docs/"))
+            .configure(|config| app::mount(config, routes::all()))
+    });
+    let server = server
+        .client_request_timeout(HEADER_DEADLINE)
+        .keep_alive(Duration::from_secs(75))
+        .workers(workers)
+        .shutdown_timeout(LAST_ANSWERS)
+        .disable_signals();
+    Ok(server.listen(listener)?.run())
+}
+
 /// The documentation, from the program itself: nothing is loaded from elsewhere.
-pub fn docs() -> SwaggerUi {
+fn docs() -> SwaggerUi {
     SwaggerUi::new("/docs/{_:.*}")
         .config(Config::from("/openapi.json").try_it_out_enabled(true).persist_authorization(false))
 }

@@ -2,6 +2,7 @@
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use diesel::PgConnection;
 
 use crate::{
     Actor, Ctx, Error, Id, Result, Tx,
@@ -140,8 +141,20 @@ impl Door {
         now: DateTime<Utc>,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
     ) -> Result<T> {
-        let ctx = Ctx::system(organization, now, Arc::clone(&self.gate));
-        self.database.transaction(Access::Write, |conn| work(&mut Tx::new(conn, &ctx, true)))
+        self.system_write_in(now, |_| Ok(organization), work)
+    }
+
+    /// As [`Door::system_write`] in the organization that `find` names, within the same transaction.
+    pub(crate) fn system_write_in<T>(
+        &self,
+        now: DateTime<Utc>,
+        find: impl FnOnce(&mut PgConnection) -> Result<Id<Organization>>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.database.transaction(Access::Write, |conn| {
+            let ctx = Ctx::system(find(conn)?, now, Arc::clone(&self.gate));
+            work(&mut Tx::new(conn, &ctx, true))
+        })
     }
 
     /// Where a new organization begins: its id is made first, and `work` founds it.

@@ -73,13 +73,13 @@ pub trait Gate: Send + Sync {
 pub struct Roles;
 
 /// Kinds that only an ADMIN may configure.
-const ADMIN_ONLY: [&str; 5] = ["organization", "business_unit", "user", "api_key", "login_session"];
+const ADMIN_ONLY: [&str; 3] = ["organization", "business_unit", "user"];
 
 /// Kinds that configure the work of everybody, for ADMIN and MANAGER.
 const CONFIGURATION: [&str; 4] = ["pipeline", "stage", "custom_field", "reason_code"];
 
-/// Kinds that a SALES_REP may remove: their own working notes.
-const WORKING_NOTES: [&str; 3] = ["activity", "task", "saved_view"];
+/// Kinds that a SALES_REP may remove: their own working notes and keys.
+const OWN_THINGS: [&str; 4] = ["activity", "task", "saved_view", "api_key"];
 
 impl Gate for Roles {
     fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {
@@ -89,7 +89,7 @@ impl Gate for Roles {
             _ if ADMIN_ONLY.contains(&ask.kind) && writes => Role::Admin,
             _ if CONFIGURATION.contains(&ask.kind) && writes => Role::Manager,
             Action::Create | Action::Edit | Action::ChangeStage => Role::SalesRep,
-            Action::Delete if WORKING_NOTES.contains(&ask.kind) => Role::SalesRep,
+            Action::Delete if OWN_THINGS.contains(&ask.kind) => Role::SalesRep,
             Action::Delete | Action::ExportData | Action::MarkWonLost => Role::Manager,
             Action::Manage => Role::Admin,
         };

@@ -100,6 +100,12 @@ pub fn found(tx: &mut Tx<'_>, patch: Patch) -> Result<Organization> {
     Ok(organization)
 }
 
+/// The organization of that name, if there is one; the oldest, where there are several.
+pub(crate) fn named(conn: &mut PgConnection, name: &str) -> QueryResult<Option<Id<Organization>>> {
+    let rows = organizations::table.filter(organizations::name.eq(name)).order(organizations::id);
+    rows.select(organizations::id).first(conn).optional()
+}
+
 /// The caller's own organization.
 ///
 /// # Errors

@@ -1,11 +1,13 @@
-//! What keeps the system running and speaking to others: webhooks, and when to try again what failed.
+//! What keeps the system running and speaking to others: the worker that does jobs, webhooks, and when to try again
+//! what failed.
 //!
+//! - [`runner`]: takes jobs from the queue of `crm_core::jobs` and runs them.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
 //!
-//! Everything here is a pure function of its arguments, the instant and the randomness included, so that the crate can
-//! be used alone:
+//! Everything but the worker is a pure function of its arguments, the instant and the randomness included, so that the
+//! crate can be used alone:
 //!
 //! ```
 //! use crm_ops::backoff::{self, Jitter};
@@ -28,4 +30,6 @@
 //! ```
 
 pub mod backoff;
+mod handlers;
+pub mod runner;
 pub mod webhooks;

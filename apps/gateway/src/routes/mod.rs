@@ -1,19 +1,23 @@
 //! Every address of the program. The list is the truth: routes, document and coverage test are made from it.
 use crate::endpoint::Endpoint;
 
+mod auth;
 mod business_units;
 mod companies;
 mod contacts;
 mod custom_fields;
 mod deals;
+mod exports;
 mod leads;
 mod organization;
 mod pipelines;
 mod resource;
 mod system;
+mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 7] = [
+pub const TAGS: [(&str, &str); 9] = [
+    ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
     ("Companies", "Organizations that we sell to."),
@@ -21,19 +25,23 @@ pub const TAGS: [(&str, &str); 7] = [
     ("Business units", "Brands or companies under one organization."),
     ("Pipelines", "The ways that deals go."),
     ("Configuration", "The organization, its fields and its people."),
+    ("System", "Is it there, and what can it do."),
 ];
 
 /// Every endpoint.
 pub fn all() -> Vec<Endpoint> {
     [
         system::endpoints(),
+        auth::endpoints(),
         organization::endpoints(),
+        users::endpoints(),
         business_units::endpoints(),
         pipelines::endpoints(),
         leads::endpoints(),
         companies::endpoints(),
         contacts::endpoints(),
         deals::endpoints(),
+        exports::endpoints(),
         custom_fields::endpoints(),
     ]
     .into_iter()

@@ -1,7 +1,8 @@
 //! Records on their way out: cells that no spreadsheet runs as a formula, CSV and JSON written as a stream.
 //!
-//! Nothing here reads a record or decides who may see it; callers hand over what is already permitted and masked.
+//! [`records`] reads what the caller may export; [`cells`] and [`writers`] know nothing of records.
 pub mod cells;
+pub mod records;
 pub mod writers;
 
 pub use cells::{Cell, guard, unguard};

@@ -17,6 +17,14 @@ use crate::{Id, organizations::Organization};
 #[derive(Clone)]
 pub struct Secret(String);
 
+/// A secret comes in with a request; nothing writes one out by itself.
+impl<'de> serde::Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+
 impl Secret {
     /// Takes a text in.
     pub fn new(text: impl Into<String>) -> Self {

@@ -1,4 +1,7 @@
 //! The people of an organization and their roles.
+mod commands;
+pub(crate) mod directory;
+
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
@@ -14,6 +17,9 @@ use diesel::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
+
+pub(crate) use commands::store_password;
+pub use commands::{FirstUser, FirstUserCreated, create, create_first, update};
 
 use crate::{
     Id,

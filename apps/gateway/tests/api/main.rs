@@ -1,0 +1,13 @@
+//! Every route over HTTP against a real PostgreSQL: the happy way, bad input, nobody, too low a role, another's ids.
+mod business_units;
+mod client;
+mod companies;
+mod conventions;
+mod coverage;
+mod deals;
+mod leads;
+mod openapi;
+mod organization;
+mod pipelines;
+mod sign_in;
+mod tidy;
