@@ -25,8 +25,8 @@ impl Chance {
     }
 
     /// One of a list that is not empty.
-    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
+    pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
     }
 
     /// The place of one of several weights, each as likely as it is heavy.
@@ -44,8 +44,8 @@ impl Chance {
     }
 
     /// One of a list of things and their weights.
-    pub(super) fn pick_weighted<'a, T>(&mut self, items: &'a [(T, f64)]) -> &'a T {
-        &items[self.weighted(items.iter().map(|(_, weight)| *weight))].0
+    pub(super) fn pick_weighted<T: Copy>(&mut self, items: &[(T, f64)]) -> T {
+        items[self.weighted(items.iter().map(|(_, weight)| *weight))].0
     }
 
     /// How long it takes until something happens that takes `mean` on average and keeps no memory.
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn weights_and_medians_are_kept() {
         let mut chance = Chance::new(1);
-        let heavy = (0..10_000).filter(|_| *chance.pick_weighted(&[("light", 1.0), ("heavy", 3.0)]) == "heavy").count();
+        let heavy = (0..10_000).filter(|_| chance.pick_weighted(&[("light", 1.0), ("heavy", 3.0)]) == "heavy").count();
         assert!((7_200..7_800).contains(&heavy), "{heavy}");
         let small = (0..10_000).filter(|_| chance.log_normal(50.0, 0.8) < 50.0).count();
         assert!((4_700..5_300).contains(&small), "{small}");

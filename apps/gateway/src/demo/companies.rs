@@ -1,14 +1,14 @@
 //! The companies that the demo organization sells to, and the people there.
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
     Scale, calendar,
     house::BRANDS,
-    people,
+    members, people,
     plan::{Event, Key, Plan},
-    work,
     words::{self, Naming},
+    work,
 };
 
 /// How large a company is, and what follows from it.
@@ -29,11 +29,19 @@ pub(super) struct Segment {
 pub(super) const SEGMENTS: [Segment; 3] = [
     Segment { name: "small", share: 0.5, employees: 35.0, value: 7_000.0, sigma: 0.55, odds: 1.3, pace: 0.75 },
     Segment { name: "mid-market", share: 0.36, employees: 280.0, value: 32_000.0, sigma: 0.6, odds: 1.0, pace: 1.0 },
-    Segment { name: "enterprise", share: 0.14, employees: 3_800.0, value: 140_000.0, sigma: 0.75, odds: 0.6, pace: 1.6 },
+    Segment {
+        name: "enterprise",
+        share: 0.14,
+        employees: 3_800.0,
+        value: 140_000.0,
+        sigma: 0.75,
+        odds: 0.6,
+        pace: 1.6,
+    },
 ];
 
 /// How many there are before the conversions of leads add theirs.
-const COMPANIES: usize = 112;
+const COMPANIES: usize = 76;
 
 /// What is planned of companies.
 #[derive(Default)]
@@ -79,28 +87,12 @@ impl Companies {
         words::company(self.names)
     }
 
-    /// A company that the conversion of a lead makes, or the one that it adds somebody to. The new contact comes last.
-    pub(super) fn converted(
-        &mut self,
-        known: Option<usize>,
-        brand: usize,
-        naming: &Naming,
-        first_name: &'static str,
-        at: DateTime<Utc>,
-    ) -> usize {
-        let key = known.unwrap_or(self.list.len());
-        if known.is_none() {
-            let (naming, segment) = (naming.clone(), &SEGMENTS[usize::from(self.names % 3 == 0)]);
-            self.list.push(Company { brand, naming, segment, known_at: at, contacts: Vec::new() });
-        }
-        let contact = self.contact(first_name, at);
-        self.list[key].contacts.push(contact);
-        key
-    }
-
-    fn contact(&mut self, first_name: &'static str, known_at: DateTime<Utc>) -> Contact {
+    /// Somebody more at a company.
+    pub(super) fn meet(&mut self, company: usize, first_name: &'static str, known_at: DateTime<Utc>) -> Contact {
         self.contacts += 1;
-        Contact { key: self.contacts, first_name, known_at }
+        let contact = Contact { key: self.contacts, first_name, known_at };
+        self.list[company].contacts.push(contact);
+        contact
     }
 }
 
@@ -128,26 +120,22 @@ pub(super) fn plan(plan: &mut Plan, scale: Scale) {
 fn company(plan: &mut Plan, brand: usize, at: DateTime<Utc>) {
     let key = plan.companies.list.len();
     let owner = people::owner(&mut plan.chance, brand);
-    let segment = &SEGMENTS[plan.chance.weighted(SEGMENTS.iter().map(|segment| segment.share))];
-    let country = *plan.chance.pick_weighted(BRANDS[brand].markets);
     let naming = plan.companies.next_name();
-    let employees = plan.chance.log_normal(segment.employees, 0.5) as i64 + 3;
-    let revenue = (employees as f64 * plan.chance.between(90.0, 260.0)) as i64 * 1_000;
-    let body = json!({
-        "name": naming.name, "domain": naming.domain, "industry": naming.industry, "employees": employees,
-        "annualRevenue": revenue, "country": country, "city": words::city(&mut plan.chance, country),
-        "tags": if plan.chance.happens(0.15) { vec!["key account"] } else { Vec::new() },
-        "customFields": {"segment": segment.name},
-    });
+    let Facts { segment, country, employees, mut body } = look_up(plan, brand, &naming);
+    body.insert("name".into(), naming.name.as_str().into());
+    body.insert("domain".into(), naming.domain.as_str().into());
+    if plan.chance.happens(0.15) {
+        body.insert("tags".into(), json!(["key account"]));
+    }
     let known = plan.companies.known(brand, at);
-    let mut event = owned(Event::create(at, owner, Key::Company(key), body), brand, owner);
+    let mut event = owned(Event::create(at, owner, Key::Company(key), body.into()), brand, owner);
     if !known.is_empty() && plan.chance.happens(0.07) {
-        event = event.with("parentCompanyId", Key::Company(*plan.chance.pick(&known)));
+        event = event.with("parentCompanyId", Key::Company(plan.chance.pick(&known)));
     }
     plan.companies.list.push(Company { brand, naming, segment, known_at: at, contacts: Vec::new() });
     plan.add([event]);
     let mut contact_at = at;
-    for _ in 0..1 + plan.chance.weighted([0.55, 0.3, 0.15].into_iter()) {
+    for _ in 0..1 + plan.chance.weighted([0.3, 0.4, 0.3].into_iter()) {
         contact_at = calendar::later(&mut plan.chance, contact_at, 0.0);
         contact(plan, key, country, owner, contact_at);
         contact_at = calendar::later(&mut plan.chance, contact_at, 20.0);
@@ -156,6 +144,37 @@ fn company(plan: &mut Plan, brand: usize, at: DateTime<Utc>) {
         plan.companies.list[key].known_at = first.known_at;
     }
     afterwards(plan, key, owner, employees, at);
+}
+
+/// What can be found out about a company.
+struct Facts {
+    segment: &'static Segment,
+    country: &'static str,
+    employees: i64,
+    body: Map<String, Value>,
+}
+
+fn look_up(plan: &mut Plan, brand: usize, naming: &Naming) -> Facts {
+    let segment = &SEGMENTS[plan.chance.weighted(SEGMENTS.iter().map(|segment| segment.share))];
+    let country = plan.chance.pick_weighted(BRANDS[brand].markets);
+    let employees = plan.chance.log_normal(segment.employees, 0.5) as i64 + 3;
+    let revenue = (employees as f64 * plan.chance.between(90.0, 260.0)) as i64 * 1_000;
+    let body = members(json!({
+        "industry": naming.industry, "employees": employees, "annualRevenue": revenue, "country": country,
+        "city": words::city(&mut plan.chance, country), "customFields": {"segment": segment.name},
+    }));
+    Facts { segment, country, employees, body }
+}
+
+/// A company that the conversion of a lead makes. What there is to know of it is looked up afterwards.
+pub(super) fn converted(plan: &mut Plan, brand: usize, owner: usize, naming: &Naming, at: DateTime<Utc>) -> usize {
+    let key = plan.companies.list.len();
+    let Facts { segment, body, .. } = look_up(plan, brand, naming);
+    plan.companies.list.push(Company { brand, naming: naming.clone(), segment, known_at: at, contacts: Vec::new() });
+    let looked_up_at = calendar::later(&mut plan.chance, at, 0.0);
+    let event = Event::change(looked_up_at, owner, Key::Company(key), body.into());
+    plan.add([event.because("data_quality", "From their website.")]);
+    key
 }
 
 fn contact(plan: &mut Plan, company: usize, country: &str, owner: usize, at: DateTime<Utc>) {
@@ -172,9 +191,8 @@ fn contact(plan: &mut Plan, company: usize, country: &str, owner: usize, at: Dat
         "email": words::email(first, last, &plan.companies.get(company).naming.domain),
         "phone": words::phone(&mut plan.chance, country), "customFields": {"language": language},
     });
-    let contact = plan.companies.contact(first, at);
+    let contact = plan.companies.meet(company, first, at);
     let brand = plan.companies.get(company).brand;
-    plan.companies.list[company].contacts.push(contact);
     let event = owned(Event::create(at, owner, Key::Contact(contact.key), body), brand, owner);
     plan.add([event.with("companyId", Key::Company(company))]);
     if plan.chance.happens(0.06) {

@@ -23,7 +23,7 @@ const PACES: [f64; 4] = [8.0, 13.0, 15.0, 12.0];
 const LOSSES: [f64; 4] = [0.36, 0.28, 0.22, 0.14];
 
 /// The odds of winning before source, size, brand and representative count.
-const ODDS: f64 = 0.55;
+const ODDS: f64 = 0.45;
 
 /// A deal before it is worked.
 pub(super) struct Prospect {
@@ -49,8 +49,8 @@ pub(super) fn plan(plan: &mut Plan, scale: Scale) {
         let at = calendar::arrival(&mut plan.chance, plan.opened_at, plan.now);
         let brand = plan.chance.weighted(BRANDS.iter().map(|brand| brand.share));
         let known = plan.companies.known(brand, at);
-        let company = *plan.chance.pick(&known);
-        let contact = *plan.chance.pick(plan.companies.get(company).contacts_at(at));
+        let company = plan.chance.pick(&known);
+        let contact = plan.chance.pick(plan.companies.get(company).contacts_at(at));
         let (owner, source) = (people::owner(&mut plan.chance, brand), leads::any_source(&mut plan.chance));
         let prospect = Prospect { key: plan.next_deal(), brand, owner, company, contact, source, born_at: at };
         let offer = offer(plan, &prospect);
@@ -147,7 +147,7 @@ impl Life<'_> {
     fn work(&mut self, stage: usize, leaves_at: DateTime<Utc>) {
         let (mut at, owner, until) = (self.at, self.prospect.owner, leaves_at.min(self.plan.now));
         loop {
-            let wait = self.plan.chance.waiting(8.5 * self.pace);
+            let wait = self.plan.chance.waiting(10.0 * self.pace);
             at = calendar::later(&mut self.plan.chance, at, wait);
             if at >= until {
                 break;
@@ -155,12 +155,12 @@ impl Life<'_> {
             let done = work::activity(self.plan, at, owner, &self.subject, texts::WORK[stage]);
             self.events.push(done);
         }
-        if self.plan.chance.happens(0.32) && self.at < until {
+        if self.plan.chance.happens(0.2) && self.at < until {
             let task = work::task(self.plan, self.at, leaves_at, owner, &self.subject, texts::TASKS[stage]);
             self.events.extend(task);
         }
         if stage > 1 && self.plan.chance.happens(0.06) {
-            let own = *self.plan.chance.pick(&[0.2, 0.4, 0.6, 0.7, 0.9]);
+            let own = self.plan.chance.pick(&[0.2, 0.4, 0.6, 0.7, 0.9]);
             let at = calendar::within(&mut self.plan.chance, self.at, leaves_at);
             self.change(at, json!({"probability": own}), "progressed", "My own estimate.");
         }
@@ -178,8 +178,9 @@ impl Life<'_> {
                 return;
             }
             let days = self.plan.chance.below(36) as u64 + 12;
-            self.close_on = calendar::working_day(at.date_naive().checked_add_days(Days::new(days)).unwrap_or(self.close_on));
-            let (code, note) = *self.plan.chance.pick(&texts::PUSHES);
+            self.close_on =
+                calendar::working_day(at.date_naive().checked_add_days(Days::new(days)).unwrap_or(self.close_on));
+            let (code, note) = self.plan.chance.pick(&texts::PUSHES);
             self.change(at, json!({"expectedCloseDate": self.close_on}), code, note);
             from = at;
         }
@@ -187,7 +188,7 @@ impl Life<'_> {
 
     fn enter(&mut self, stage: usize, falls_back: bool) {
         let notes: &[&str] = if falls_back { &texts::SETBACKS } else { &texts::PROGRESS };
-        let note = *self.plan.chance.pick(notes);
+        let note = self.plan.chance.pick(notes);
         let code = if falls_back { "regressed" } else { "progressed" };
         let event = Event::change(self.at, self.prospect.owner, self.subject.key, json!({}));
         let event = event.with("stageId", Key::Stage(self.prospect.brand, stage));
@@ -197,7 +198,7 @@ impl Life<'_> {
             let changed = round(self.value as f64 * self.plan.chance.between(0.75, 1.35));
             if changed != self.value {
                 self.value = changed;
-                let (code, note) = *self.plan.chance.pick(&texts::REVALUATIONS);
+                let (code, note) = self.plan.chance.pick(&texts::REVALUATIONS);
                 self.change(at, json!({"value": changed}), code, note);
                 self.at = at;
             }
@@ -210,7 +211,7 @@ impl Life<'_> {
         }
         let (stage, reasons): (_, &[texts::Reason]) = if is_won { (WON, &texts::WON) } else { (LOST, &texts::LOST) };
         let (code, _, notes, learned) = reasons[self.plan.chance.weighted(reasons.iter().map(|reason| reason.1))];
-        let learned = Some(*self.plan.chance.pick(learned)).filter(|learned| !learned.is_empty());
+        let learned = Some(self.plan.chance.pick(learned)).filter(|learned| !learned.is_empty());
         let notes = self.subject.tell(self.plan.chance.pick(notes));
         let review = json!({"primaryReasonCode": code, "notes": notes, "learned": learned});
         let by = people::closer(&mut self.plan.chance, self.prospect.brand);
@@ -241,8 +242,7 @@ impl Life<'_> {
     /// All that happened. About half of the open deals have been left alone for a while, up to two months.
     fn end(mut self) -> Vec<Event> {
         if self.is_open && self.plan.chance.happens(0.5) {
-            let days = 4.0 * 15_f64.powf(self.plan.chance.between(0.0, 1.0));
-            let left_at = self.plan.now - calendar::span(days);
+            let left_at = self.plan.now - calendar::span(self.plan.chance.between(3.0, 61.0));
             self.events.retain(|event| event.at <= left_at);
         }
         self.events

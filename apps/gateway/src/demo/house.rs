@@ -1,5 +1,7 @@
 //! The demo organization itself: two brands, their pipelines, fields of their own and saved views.
-use crm_core::{Patch, Result, Tx, business_units::BusinessUnit, change, custom_fields::CustomField, pipelines, saved_views};
+use crm_core::{
+    Patch, Result, Tx, business_units::BusinessUnit, change, custom_fields::CustomField, pipelines, saved_views,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -40,7 +42,14 @@ pub(super) const BRANDS: [Brand; 2] = [
         share: 0.56,
         odds: 0.85,
         size: 1.35,
-        products: &["line monitoring", "flow sensors", "leak detection", "calibration contract", "retrofit", "spare parts"],
+        products: &[
+            "line monitoring",
+            "flow sensors",
+            "leak detection",
+            "calibration contract",
+            "retrofit",
+            "spare parts",
+        ],
     },
     Brand {
         name: "Tarnwick Software",
@@ -122,12 +131,30 @@ fn fields() -> [Value; 5] {
 
 fn views() -> [(usize, Value); 6] {
     [
-        (MANAGER, json!({"entityType": "deal", "name": "Open deals by close date", "filters": {"status": "open"}, "sort": "expectedCloseDate", "columns": ["title", "value", "currency", "stageId", "ownerId", "expectedCloseDate"], "isShared": true})),
-        (MANAGER, json!({"entityType": "deal", "name": "Large open deals", "filters": {"status": "open", "value[gte]": 100_000}, "sort": "-value", "columns": ["title", "value", "currency", "stageId", "ownerId", "lastActivityAt"], "isShared": true})),
-        (MANAGER, json!({"entityType": "deal", "name": "Longest untouched", "filters": {"status": "open"}, "sort": "lastActivityAt", "columns": ["title", "ownerId", "lastActivityAt", "stageId"], "isShared": false})),
-        (ADMIN, json!({"entityType": "lead", "name": "New leads, best first", "filters": {"status": "new"}, "sort": "-score", "columns": ["lastName", "companyName", "source", "score", "ownerId"], "isShared": true})),
-        (REP, json!({"entityType": "deal", "name": "My open deals", "filters": {"status": "open", "ownerId": "me"}, "sort": "expectedCloseDate", "columns": ["title", "value", "stageId", "expectedCloseDate"], "isShared": false})),
-        (REP, json!({"entityType": "task", "name": "My open tasks", "filters": {"status": "open", "assigneeId": "me"}, "sort": "dueAt", "columns": ["title", "dueAt", "priority"], "isShared": false})),
+        (
+            MANAGER,
+            json!({"entityType": "deal", "name": "Open deals by close date", "filters": {"status": "open"}, "sort": "expectedCloseDate", "columns": ["title", "value", "currency", "stageId", "ownerId", "expectedCloseDate"], "isShared": true}),
+        ),
+        (
+            MANAGER,
+            json!({"entityType": "deal", "name": "Large open deals", "filters": {"status": "open", "value[gte]": 100_000}, "sort": "-value", "columns": ["title", "value", "currency", "stageId", "ownerId", "lastActivityAt"], "isShared": true}),
+        ),
+        (
+            MANAGER,
+            json!({"entityType": "deal", "name": "Longest untouched", "filters": {"status": "open"}, "sort": "lastActivityAt", "columns": ["title", "ownerId", "lastActivityAt", "stageId"], "isShared": false}),
+        ),
+        (
+            ADMIN,
+            json!({"entityType": "lead", "name": "New leads, best first", "filters": {"status": "new"}, "sort": "-score", "columns": ["lastName", "companyName", "source", "score", "ownerId"], "isShared": true}),
+        ),
+        (
+            REP,
+            json!({"entityType": "deal", "name": "My open deals", "filters": {"status": "open", "ownerId": "me"}, "sort": "expectedCloseDate", "columns": ["title", "value", "stageId", "expectedCloseDate"], "isShared": false}),
+        ),
+        (
+            REP,
+            json!({"entityType": "task", "name": "My open tasks", "filters": {"status": "open", "assigneeId": "me"}, "sort": "dueAt", "columns": ["title", "dueAt", "priority"], "isShared": false}),
+        ),
     ]
 }
 

@@ -5,14 +5,14 @@ use serde_json::json;
 use super::{
     Scale, calendar,
     chance::Chance,
-    companies::owned,
+    companies::{self, owned},
     deals::{self, Prospect},
     house::BRANDS,
     people::{self, PEOPLE},
     plan::{Conversion, Deed, Event, Key, Plan},
     texts,
-    work::{self, Subject},
     words::{self, Naming},
+    work::{self, Subject},
 };
 
 /// Where leads come from.
@@ -80,8 +80,8 @@ fn arrive(plan: &mut Plan, key: usize, at: DateTime<Utc>) -> Draft {
     let brand = plan.chance.weighted(BRANDS.iter().map(|brand| brand.share));
     let owner = people::owner(&mut plan.chance, brand);
     let source = any_source(&mut plan.chance);
-    let companies = plan.companies.known(brand, at);
-    let known = (!companies.is_empty() && plan.chance.happens(0.5)).then(|| *plan.chance.pick(&companies));
+    let there = plan.companies.known(brand, at);
+    let known = (!there.is_empty() && plan.chance.happens(0.62)).then(|| plan.chance.pick(&there));
     let naming = match known {
         Some(known) => plan.companies.get(known).naming.clone(),
         None => plan.companies.next_name(),
@@ -116,20 +116,26 @@ fn work_on(plan: &mut Plan, draft: &Draft, at: DateTime<Utc>) {
     plan.add([call, status(noted_at, draft, "contacted").because("progressed", "")]);
     let wait = plan.chance.waiting(7.0 * pace);
     let decided_at = calendar::later(&mut plan.chance, noted_at, wait + 0.5);
-    if plan.chance.happens(0.3) {
+    if plan.chance.happens(0.2) {
         let task = work::task(plan, noted_at, decided_at, draft.owner, &draft.subject(), &texts::LEAD_TASKS);
         plan.add(task);
     }
     if plan.chance.happens(draft.source.quality) {
         plan.add([status(decided_at, draft, "qualified").because("progressed", "Budget and need are there.")]);
-        if plan.chance.happens(0.52) {
+        if plan.chance.happens(0.42) {
             let wait = plan.chance.waiting(4.0 * pace);
             let converted_at = calendar::later(&mut plan.chance, decided_at, wait);
             convert(plan, draft, converted_at);
         }
     } else if plan.chance.happens(0.75) {
-        let why = ["No budget.", "Student project.", "Too small for us.", "Wrong person, no interest.", "Already a customer of another brand."];
-        let note = *plan.chance.pick(&why);
+        let why = [
+            "No budget.",
+            "Student project.",
+            "Too small for us.",
+            "Wrong person, no interest.",
+            "Already a customer of another brand.",
+        ];
+        let note = plan.chance.pick(&why);
         plan.add([status(decided_at, draft, "unqualified").because("other", note)]);
     }
 }
@@ -143,8 +149,11 @@ fn convert(plan: &mut Plan, draft: &Draft, at: DateTime<Utc>) {
         return;
     }
     let Draft { brand, owner, source, known, .. } = *draft;
-    let company = plan.companies.converted(known, brand, &draft.naming, draft.first_name, at);
-    let Some(contact) = plan.companies.get(company).contacts.last().copied() else { return };
+    let company = match known {
+        Some(known) => known,
+        None => companies::converted(plan, brand, owner, &draft.naming, at),
+    };
+    let contact = plan.companies.meet(company, draft.first_name, at);
     let deal = plan.next_deal();
     let prospect = Prospect { key: deal, brand, owner, company, contact, source, born_at: at };
     let offer = deals::offer(plan, &prospect);

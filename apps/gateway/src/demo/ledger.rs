@@ -3,11 +3,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use crm_core::{
-    Ctx, Error, Id, Patch, Result, Tx,
-    activities, change, companies,
-    companies::Company,
-    contacts,
-    contacts::Contact,
+    Ctx, Error, Id, Patch, Result, Tx, activities, change, companies, companies::Company, contacts, contacts::Contact,
     deals, leads, tasks,
 };
 use serde_json::{Map, Value, json};

@@ -2,6 +2,7 @@
 //! `{person}` and `{company}` stand for whom it is about.
 
 /// Something that was done, in a line and in some more words, and how long it may have taken.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Note {
     pub(super) kind: &'static str,
     pub(super) subject: &'static str,
@@ -19,7 +20,12 @@ const NONE: &[u32] = &[];
 
 /// First contact with a lead.
 pub(super) const FIRST_CONTACT: [Note; 6] = [
-    note("call", "First call with {person}", "Introduced ourselves. {person} asked for a short overview by mail.", CALL),
+    note(
+        "call",
+        "First call with {person}",
+        "Introduced ourselves. {person} asked for a short overview by mail.",
+        CALL,
+    ),
     note("call", "Left a message for {person}", "Voicemail. Will try again in the morning.", &[1, 2]),
     note("email", "Hello from us", "Short introduction and two references from the same industry.", NONE),
     note("email", "Your question", "Answered the question from the form and offered three slots for a call.", NONE),
@@ -30,14 +36,39 @@ pub(super) const FIRST_CONTACT: [Note; 6] = [
 /// Work on a deal, by how far it is.
 pub(super) const WORK: [&[Note]; 4] = [
     &[
-        note("call", "Need and budget with {person}", "Budget exists for this year, decision with the head of operations.", CALL),
+        note(
+            "call",
+            "Need and budget with {person}",
+            "Budget exists for this year, decision with the head of operations.",
+            CALL,
+        ),
         note("email", "Summary of our call", "Sent what we understood and asked {person} to correct it.", NONE),
-        note("meeting", "Introduction at {company}", "Three people in the room. Main worry is the effort of the change.", MEETING),
-        note("note", "Current solution", "They work with spreadsheets and an old tool that is no longer maintained.", NONE),
+        note(
+            "meeting",
+            "Introduction at {company}",
+            "Three people in the room. Main worry is the effort of the change.",
+            MEETING,
+        ),
+        note(
+            "note",
+            "Current solution",
+            "They work with spreadsheets and an old tool that is no longer maintained.",
+            NONE,
+        ),
     ],
     &[
-        note("meeting", "Workshop with {company}", "Went through their process step by step. Two gaps, both solvable.", MEETING),
-        note("call", "Questions of {person}", "Mostly about data protection and the hand-over from the current supplier.", CALL),
+        note(
+            "meeting",
+            "Workshop with {company}",
+            "Went through their process step by step. Two gaps, both solvable.",
+            MEETING,
+        ),
+        note(
+            "call",
+            "Questions of {person}",
+            "Mostly about data protection and the hand-over from the current supplier.",
+            CALL,
+        ),
         note("email", "Reference for {company}", "Introduced {person} to a customer of similar size.", NONE),
         note("note", "Who decides", "Finance has to sign above 25,000. {person} supports us.", NONE),
         note("other", "Site visit", "Looked at two of four lines. Photos are in the shared folder.", &[120, 180]),
@@ -51,7 +82,12 @@ pub(super) const WORK: [&[Note]; 4] = [
     &[
         note("call", "Contract details with {person}", "Two clauses left, both about liability.", CALL),
         note("email", "Revised contract", "Sent the contract with the changes agreed on the phone.", NONE),
-        note("meeting", "Negotiation with {company}", "Agreed on price. Start date depends on their works council.", MEETING),
+        note(
+            "meeting",
+            "Negotiation with {company}",
+            "Agreed on price. Start date depends on their works council.",
+            MEETING,
+        ),
         note("note", "Signature", "{person} says that the board signs on the second Tuesday of the month.", NONE),
     ],
 ];
@@ -93,8 +129,11 @@ pub(super) const PROGRESS: [&str; 5] =
     ["", "", "{person} confirmed by phone.", "Agreed in the meeting.", "They asked for the next step themselves."];
 
 /// Why a deal moves back.
-pub(super) const SETBACKS: [&str; 3] =
-    ["Requirements changed after an internal review.", "{person} left the project.", "They want to see the product again."];
+pub(super) const SETBACKS: [&str; 3] = [
+    "Requirements changed after an internal review.",
+    "{person} left the project.",
+    "They want to see the product again.",
+];
 
 /// Why a lost deal comes back.
 pub(super) const COMEBACKS: [&str; 3] = [
@@ -108,21 +147,66 @@ pub(super) type Reason = (&'static str, f64, &'static [&'static str], &'static [
 
 /// Why deals are won.
 pub(super) const WON: [Reason; 5] = [
-    ("best_fit", 36.0, &["Closest to their process.", "The workshop convinced them.", "They liked the trial."], &["Show their own data early.", "Bring an engineer to the second meeting."]),
-    ("relationship", 24.0, &["{person} knew us from an earlier project.", "Trust from the first delivery."], &["Call customers twice a year even without a reason.", ""]),
-    ("best_price", 22.0, &["Cheapest over three years.", "The bundle decided it."], &["Show the total over the term.", ""]),
-    ("timing", 12.0, &["Their old contract ended this month.", "An audit forced a decision."], &["Ask for the end of the current contract.", ""]),
+    (
+        "best_fit",
+        36.0,
+        &["Closest to their process.", "The workshop convinced them.", "They liked the trial."],
+        &["Show their own data early.", "Bring an engineer to the second meeting."],
+    ),
+    (
+        "relationship",
+        24.0,
+        &["{person} knew us from an earlier project.", "Trust from the first delivery."],
+        &["Call customers twice a year even without a reason.", ""],
+    ),
+    (
+        "best_price",
+        22.0,
+        &["Cheapest over three years.", "The bundle decided it."],
+        &["Show the total over the term.", ""],
+    ),
+    (
+        "timing",
+        12.0,
+        &["Their old contract ended this month.", "An audit forced a decision."],
+        &["Ask for the end of the current contract.", ""],
+    ),
     ("other", 6.0, &["The board of the group decided for all sites."], &[""]),
 ];
 
 /// Why deals are lost.
 pub(super) const LOST: [Reason; 7] = [
-    ("price", 24.0, &["Too expensive against the cheaper offer.", "Over their limit by a third."], &["Ask for the limit before the proposal.", "Offer a smaller first step."]),
-    ("competitor", 20.0, &["Stayed with the supplier of the group.", "The other side was earlier in the building."], &["Find out in the first call who else is asked.", ""]),
-    ("no_decision", 20.0, &["Project put on hold.", "No answer any more.", "They go on with spreadsheets."], &["Agree on the next step in each meeting.", "Involve the decision maker earlier."]),
-    ("no_budget", 14.0, &["Budget cut for the year.", "Investment stopped by the group."], &["Qualify the budget before the workshop.", ""]),
+    (
+        "price",
+        24.0,
+        &["Too expensive against the cheaper offer.", "Over their limit by a third."],
+        &["Ask for the limit before the proposal.", "Offer a smaller first step."],
+    ),
+    (
+        "competitor",
+        20.0,
+        &["Stayed with the supplier of the group.", "The other side was earlier in the building."],
+        &["Find out in the first call who else is asked.", ""],
+    ),
+    (
+        "no_decision",
+        20.0,
+        &["Project put on hold.", "No answer any more.", "They go on with spreadsheets."],
+        &["Agree on the next step in each meeting.", "Involve the decision maker earlier."],
+    ),
+    (
+        "no_budget",
+        14.0,
+        &["Budget cut for the year.", "Investment stopped by the group."],
+        &["Qualify the budget before the workshop.", ""],
+    ),
     ("timing", 10.0, &["Not before next year.", "Another project goes first."], &["Keep in touch each quarter.", ""]),
-    ("missing_feature", 8.0, &["They need an interface that we do not have.", "No support for their language."], &["Told product management.", ""]),
+    (
+        "missing_feature",
+        8.0,
+        &["They need an interface that we do not have.", "No support for their language."],
+        &["Told product management.", ""],
+    ),
     ("other", 4.0, &["{company} was taken over in the middle of it."], &[""]),
 ];
 

@@ -26,7 +26,7 @@ impl Subject<'_> {
 /// Something done at that instant.
 pub(super) fn activity(plan: &mut Plan, at: DateTime<Utc>, by: usize, about: &Subject<'_>, notes: &[Note]) -> Event {
     let note = plan.chance.pick(notes);
-    let minutes = Some(note.minutes).filter(|minutes| !minutes.is_empty()).map(|minutes| *plan.chance.pick(minutes));
+    let minutes = Some(note.minutes).filter(|minutes| !minutes.is_empty()).map(|minutes| plan.chance.pick(minutes));
     let body = json!({
         "type": note.kind, "subject": about.tell(note.subject), "body": about.tell(note.body), "durationMinutes": minutes,
     });
@@ -38,8 +38,8 @@ pub(super) fn remark(at: DateTime<Utc>, by: usize, about: Key, text: &str) -> Ev
     Event::create(at, by, Key::Activity, json!({"type": "note", "subject": text})).with(member(about), about)
 }
 
-/// A task, and what becomes of it: most are done about when they are due, some are cancelled when what they are about is
-/// over at `until`, and some are left.
+/// A task, and what becomes of it: most are done before what they are about moves on at `until`, some are cancelled
+/// then, and some are left.
 pub(super) fn task(
     plan: &mut Plan,
     from: DateTime<Utc>,
@@ -49,7 +49,7 @@ pub(super) fn task(
     titles: &[&str],
 ) -> Vec<Event> {
     let at = calendar::within(&mut plan.chance, from, until);
-    let days = plan.chance.between(2.0, 12.0);
+    let days = plan.chance.between(2.0, 14.0);
     let due_at = calendar::later(&mut plan.chance, at, days);
     let body = json!({
         "title": about.tell(plan.chance.pick(titles)), "dueAt": due_at.to_rfc3339_opts(SecondsFormat::Secs, true),
@@ -57,13 +57,14 @@ pub(super) fn task(
     });
     let key = Key::Task(plan.next_task());
     let mut events = vec![Event::create(at, by, key, body).with(member(about.key), about.key)];
-    let share = plan.chance.between(0.4, 1.15);
-    let done_at = calendar::later(&mut plan.chance, at, days * share);
-    if plan.chance.happens(0.88) && done_at < until {
-        events.push(Event::change(done_at, by, key, json!({"status": "done"})));
-    } else if until <= plan.now && plan.chance.happens(0.9) {
-        let cancelled_at = calendar::later(&mut plan.chance, until.max(at), 0.0);
-        events.push(Event::change(cancelled_at, by, key, json!({"status": "cancelled"})).because("other", "No longer needed."));
+    if plan.chance.happens(0.8) {
+        let (early, late) =
+            (calendar::later(&mut plan.chance, at, days), calendar::within(&mut plan.chance, at, until));
+        events.push(Event::change(early.min(late), by, key, json!({"status": "done"})));
+    } else if plan.chance.happens(0.7) {
+        let cancelled_at = calendar::later(&mut plan.chance, until, 0.0);
+        let event = Event::change(cancelled_at, by, key, json!({"status": "cancelled"}));
+        events.push(event.because("other", "No longer needed."));
     }
     events
 }
