@@ -31,7 +31,10 @@ impl Things {
         keep("/api/pipelines", pipelines["pipelines"][0]["id"].clone());
         keep("stageId", pipelines["pipelines"][0]["stages"][0]["id"].clone());
         keep("/api/business-units", json!(server.house.unit));
-        keep("/api/custom-fields", made("/api/custom-fields", json!({"entityType": "lead", "key": "k", "label": "K", "type": "text"})));
+        keep(
+            "/api/custom-fields",
+            made("/api/custom-fields", json!({"entityType": "lead", "key": "k", "label": "K", "type": "text"})),
+        );
         keep("/api/users", json!(server.house.rep.id));
         keep("/api/api-keys", made("/api/api-keys", json!({"name": "k", "scopes": ["read"]})));
         keep("/api/auth/sessions", admin.get("/api/auth/sessions").expect(200)["sessions"][0]["id"].clone());
@@ -54,7 +57,8 @@ impl Things {
 
 /// A body that is JSON and no more: the walls stand before anybody looks into it.
 fn send(client: Client<'_>, endpoint: &Endpoint, path: &str) -> crate::client::Reply {
-    let takes_json = endpoint.operation.get("requestBody").is_some_and(|body| body["content"]["application/json"].is_object());
+    let takes_json =
+        endpoint.operation.get("requestBody").is_some_and(|body| body["content"]["application/json"].is_object());
     let body = takes_json.then(|| json!({}));
     client.send(endpoint.method.as_str(), path, &[], body.as_ref())
 }
@@ -127,11 +131,30 @@ fn hostile_values_are_never_a_fault_of_ours() {
     let server = Server::start();
     let things = Things::make(&server);
     let values = [
-        json!(null), json!(""), json!(" "), json!("\u{0}"), json!("\u{202e}x"), json!("\r\nx: y"), json!("😀".repeat(300)),
-        json!("' OR 1=1 --"), json!(-1), json!(0), json!(65.5), json!(2_147_483_648_i64), json!(9_007_199_254_740_993_i64),
-        serde_json::from_str("1e400").unwrap(), serde_json::from_str(&"9".repeat(400)).unwrap(), json!(true), json!([]),
-        json!({}), json!(["\u{0}"]), json!({"a": {"b": "\u{0}"}}), json!("9999-12-31"), json!("10000000-01-01"),
-        json!("2025-02-30T25:61:61Z"), json!("00000000-0000-0000-0000-000000000000"),
+        json!(null),
+        json!(""),
+        json!(" "),
+        json!("\u{0}"),
+        json!("\u{202e}x"),
+        json!("\r\nx: y"),
+        json!("😀".repeat(300)),
+        json!("' OR 1=1 --"),
+        json!(-1),
+        json!(0),
+        json!(65.5),
+        json!(2_147_483_648_i64),
+        json!(9_007_199_254_740_993_i64),
+        serde_json::from_str("1e400").unwrap(),
+        serde_json::from_str(&"9".repeat(400)).unwrap(),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!(["\u{0}"]),
+        json!({"a": {"b": "\u{0}"}}),
+        json!("9999-12-31"),
+        json!("10000000-01-01"),
+        json!("2025-02-30T25:61:61Z"),
+        json!("00000000-0000-0000-0000-000000000000"),
     ];
     for endpoint in routes::all() {
         let properties = properties(&endpoint);
@@ -147,7 +170,20 @@ fn hostile_values_are_never_a_fault_of_ours() {
         let path = things.address(endpoint);
         let parameters = endpoint.operation["parameters"].as_array().unwrap();
         for name in parameters.iter().filter(|p| p["in"] == "query").map(|p| p["name"].as_str().unwrap()) {
-            for value in ["", "%00", "'%20OR%201=1--", "-1", "1e400", "%F0%9F%98%80", "null", "%E2%80%AE", "a%0d%0ab", "9999999999999999999", "%ff", "%25%27%22"] {
+            for value in [
+                "",
+                "%00",
+                "'%20OR%201=1--",
+                "-1",
+                "1e400",
+                "%F0%9F%98%80",
+                "null",
+                "%E2%80%AE",
+                "a%0d%0ab",
+                "9999999999999999999",
+                "%ff",
+                "%25%27%22",
+            ] {
                 let reply = server.admin().get(&format!("{path}?{name}={value}"));
                 assert!(reply.status < 500, "{endpoint:?} {name}={value}: {}", reply.body);
             }
@@ -161,7 +197,8 @@ fn properties(endpoint: &Endpoint) -> Vec<String> {
     if endpoint.path.starts_with("/api/auth/") {
         return Vec::new();
     }
-    let schema = endpoint.operation.get("requestBody").map(|body| &body["content"]["application/json"]["schema"]["$ref"]);
+    let schema =
+        endpoint.operation.get("requestBody").map(|body| &body["content"]["application/json"]["schema"]["$ref"]);
     let name = schema.and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next());
     let properties = name.and_then(|name| endpoint.schemas[name]["properties"].as_object());
     properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()

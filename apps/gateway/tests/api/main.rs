@@ -9,5 +9,6 @@ mod leads;
 mod openapi;
 mod organization;
 mod pipelines;
+mod robustness;
 mod sign_in;
 mod tidy;

@@ -14,6 +14,10 @@ use crate::{Id, organizations::Organization};
 
 /// A text that grants something. It can be neither printed nor serialized; whoever hands it out says so by
 /// [`Secret::expose`].
+///
+/// ```compile_fail
+/// println!("{:?}", crm_core::sessions::tokens::Secret::new("not to be seen"));
+/// ```
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -23,7 +27,6 @@ impl<'de> serde::Deserialize<'de> for Secret {
         String::deserialize(deserializer).map(Self)
     }
 }
-
 
 impl Secret {
     /// Takes a text in.
