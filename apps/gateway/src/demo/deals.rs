@@ -245,7 +245,22 @@ impl Life<'_> {
             let left_at = self.plan.now - calendar::span(self.plan.chance.between(3.0, 61.0));
             self.events.retain(|event| event.at <= left_at);
         }
+        if self.is_open && self.plan.chance.happens(0.4) {
+            self.next_step();
+        }
         self.events
+    }
+
+    /// What is to be done next about an open deal, in the coming days or already late.
+    fn next_step(&mut self) {
+        let now = self.plan.now;
+        let from = (now - calendar::span(9.0)).max(self.prospect.born_at);
+        let at = calendar::within(&mut self.plan.chance, from, now);
+        let days = self.plan.chance.between(1.0, 16.0);
+        let due_at = calendar::later(&mut self.plan.chance, at, days);
+        let titles = self.plan.chance.pick(&texts::TASKS);
+        let task = work::assignment(self.plan, at, due_at, self.prospect.owner, &self.subject, titles);
+        self.events.push(task);
     }
 
     fn change(&mut self, at: DateTime<Utc>, body: Value, code: &str, note: &str) {

@@ -51,12 +51,9 @@ pub(super) fn task(
     let at = calendar::within(&mut plan.chance, from, until);
     let days = plan.chance.between(2.0, 14.0);
     let due_at = calendar::later(&mut plan.chance, at, days);
-    let body = json!({
-        "title": about.tell(plan.chance.pick(titles)), "dueAt": due_at.to_rfc3339_opts(SecondsFormat::Secs, true),
-        "priority": plan.chance.pick_weighted(&[("low", 0.15), ("normal", 0.6), ("high", 0.25)]),
-    });
-    let key = Key::Task(plan.next_task());
-    let mut events = vec![Event::create(at, by, key, body).with(member(about.key), about.key)];
+    let task = assignment(plan, at, due_at, by, about, titles);
+    let key = task.key;
+    let mut events = vec![task];
     if plan.chance.happens(0.8) {
         let (early, late) =
             (calendar::later(&mut plan.chance, at, days), calendar::within(&mut plan.chance, at, until));
@@ -67,6 +64,23 @@ pub(super) fn task(
         events.push(event.because("other", "No longer needed."));
     }
     events
+}
+
+/// A task at that instant, of which nothing has become yet.
+pub(super) fn assignment(
+    plan: &mut Plan,
+    at: DateTime<Utc>,
+    due_at: DateTime<Utc>,
+    by: usize,
+    about: &Subject<'_>,
+    titles: &[&str],
+) -> Event {
+    let body = json!({
+        "title": about.tell(plan.chance.pick(titles)), "dueAt": due_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "priority": plan.chance.pick_weighted(&[("low", 0.15), ("normal", 0.6), ("high", 0.25)]),
+    });
+    let key = Key::Task(plan.next_task());
+    Event::create(at, by, key, body).with(member(about.key), about.key)
 }
 
 /// The member by which an activity or a task names what it is about.
