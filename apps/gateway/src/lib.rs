@@ -3,6 +3,7 @@ pub mod app;
 pub mod call;
 pub mod config;
 pub mod console;
+pub mod demo;
 pub mod document;
 pub mod endpoint;
 pub mod problem;
