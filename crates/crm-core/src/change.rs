@@ -39,6 +39,7 @@ pub struct Change<R: Record> {
     after: R::Fields,
     diffs: Vec<FieldDiff>,
     errors: Vec<FieldError>,
+    given: Vec<String>,
     reason: Reason,
     expected: Option<i64>,
 }
@@ -50,10 +51,12 @@ impl<R: Record> Change<R> {
     /// [`Error::Forbidden`] where the caller may not change such records at all, [`Error::Malformed`] for a member that
     /// does not exist. Bad fields are kept and told by [`Tx::permit`], after the questions that come before them.
     pub fn new(tx: &mut Tx<'_>, before: R, patch: Patch) -> Result<Self> {
-        tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Edit, R::KIND))?;
+        check_any::<R>(tx)?;
+        let given = patch.given();
         let merged = patch::merge::<R>(before.fields(), patch.members)?;
         let mut change = Self {
             diffs: Vec::new(),
+            given,
             after: merged.fields,
             errors: merged.errors,
             reason: patch.reason,
@@ -122,6 +125,8 @@ impl<R: Record> Change<R> {
 pub struct Draft<R: Record> {
     id: Id<R>,
     fields: R::Fields,
+    diffs: Vec<FieldDiff>,
+    given: Vec<String>,
     errors: Vec<FieldError>,
     created_at: DateTime<Utc>,
 }
@@ -146,13 +151,14 @@ impl<R: Record> Draft<R> {
             patch = patch.or("businessUnitId", unit.to_string());
         }
         let before = patch::object(&base)?;
+        let given = patch.given();
         let merged = patch::merge::<R>(&base, patch.members)?;
         let (fields, mut errors) = (merged.fields, merged.errors);
         let diffs = diff::<R>(before, patch::object(&fields)?);
         patch::validate::<R>(&fields, &mut errors)?;
         check_references::<R>(tx, &diffs, &mut errors)?;
         custom_fields::check::<R>(tx, &fields, &diffs, true, &mut errors)?;
-        let mut draft = Self { id: Id::new(), fields, errors, created_at: tx.ctx.now };
+        let mut draft = Self { id: Id::new(), fields, diffs, given, errors, created_at: tx.ctx.now };
         R::check_new(tx, &mut draft)?;
         Ok(draft)
     }
@@ -191,6 +197,19 @@ impl<R: Record> Draft<R> {
     pub fn created_at(&mut self, at: DateTime<Utc>) {
         self.created_at = at;
     }
+}
+
+/// Refuses who may change no record of this kind in any way, before anything is said about the change itself.
+fn check_any<R: Record>(tx: &Tx<'_>) -> Result<()> {
+    let mut refusal = Ok(());
+    for action in R::CHANGES {
+        let answer = tx.ctx.gate.check(tx.ctx, &Ask::about(*action, R::KIND));
+        if answer.is_ok() {
+            return answer;
+        }
+        refusal = refusal.and(answer);
+    }
+    refusal
 }
 
 /// Compares two objects of fields, custom fields key by key.
@@ -302,7 +321,8 @@ impl Tx<'_> {
         self.check_writable()?;
         let (before, after) = (patch::object(change.before.fields())?, patch::object(&change.after)?);
         for action in R::asks(&change) {
-            let ask = Ask { action, kind: R::KIND, before: Some(&before), after: Some(&after), diffs: &change.diffs };
+            let (before, after) = (Some(&before), Some(&after));
+            let ask = Ask { action, kind: R::KIND, before, after, diffs: &change.diffs, given: &change.given };
             self.ctx.gate.check(self.ctx, &ask)?;
         }
         match change.expected {
@@ -320,10 +340,19 @@ impl Tx<'_> {
     /// In this order: [`Error::Forbidden`], [`Error::Invalid`] with every bad field.
     pub fn permit_new<R: Record>(&self, draft: Draft<R>) -> Result<PermittedDraft<R>> {
         self.check_writable()?;
-        let after = patch::object(&draft.fields)?;
-        let ask = Ask { action: Action::Create, kind: R::KIND, before: None, after: Some(&after), diffs: &[] };
-        self.ctx.gate.check(self.ctx, &ask)?;
+        self.check_draft(Action::Create, &draft)?;
         if draft.errors.is_empty() { Ok(PermittedDraft(draft)) } else { Err(Error::Invalid(draft.errors)) }
+    }
+
+    /// Asks the gate about an action that goes with a new record, such as closing a deal that arrives closed.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub(crate) fn check_draft<R: Record>(&self, action: Action, draft: &Draft<R>) -> Result<()> {
+        let after = patch::object(&draft.fields)?;
+        let (diffs, given) = (draft.diffs.as_slice(), draft.given.as_slice());
+        let ask = Ask { action, kind: R::KIND, before: None, after: Some(&after), diffs, given };
+        self.ctx.gate.check(self.ctx, &ask)
     }
 
     /// Deletes a record; what it held goes to the field history, so that it can be told what it was.
@@ -333,7 +362,7 @@ impl Tx<'_> {
     pub fn delete<R: Record>(&mut self, id: Id<R>, patch: &Patch) -> Result<R> {
         let record = self.lock(id)?;
         let before = patch::object(record.fields())?;
-        let ask = Ask { action: Action::Delete, kind: R::KIND, before: Some(&before), after: None, diffs: &[] };
+        let ask = Ask { before: Some(&before), ..Ask::about(Action::Delete, R::KIND) };
         self.ctx.gate.check(self.ctx, &ask)?;
         if patch.expected.is_some_and(|expected| expected != record.version()) {
             return Err(Error::Stale { version: record.version() });
