@@ -80,7 +80,8 @@ fn fill(house: &TestOrganization) -> String {
 }
 
 fn psql(database: &TestDatabase, sql: &str) {
-    let done = Command::new("psql").args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &database.url(), "-c", sql]).status().unwrap();
+    let done =
+        Command::new("psql").args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &database.url(), "-c", sql]).status().unwrap();
     assert!(done.success());
 }
 
@@ -113,7 +114,9 @@ fn cases(address: &str, token: &str, house: &TestOrganization) -> Vec<Case> {
          owner_id, expected_close_date, closed_at, probability, last_activity_at, stage_entered_at, episode, external_id, tags, \
          custom_fields, created_at, updated_at, version";
     let list = |and: &str| {
-        format!("{who}\nSELECT {columns} FROM deals WHERE organization_id = :org{and} ORDER BY created_at DESC, id DESC LIMIT 51;")
+        format!(
+            "{who}\nSELECT {columns} FROM deals WHERE organization_id = :org{and} ORDER BY created_at DESC, id DESC LIMIT 51;"
+        )
     };
     let set = format!("\\set org '''{org}'''\n");
     let _ = set;

@@ -79,9 +79,9 @@ impl<R: Record> Change<R> {
         self.compare()
     }
 
-    /// Lets a rule refuse a field. It is told together with all other bad fields.
+    /// Lets a rule refuse a field. It is told together with all other bad fields, unless it has been told already.
     pub fn refuse(&mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        self.errors.push(FieldError::new(field, code, message));
+        refuse(&mut self.errors, FieldError::new(field, code, message));
     }
 
     /// The record as it stands.
@@ -178,9 +178,9 @@ impl<R: Record> Draft<R> {
         set(&mut self.fields);
     }
 
-    /// Lets a rule refuse a field, told together with all others.
+    /// Lets a rule refuse a field, told together with all others, unless it has been told already.
     pub fn refuse(&mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        self.errors.push(FieldError::new(field, code, message));
+        refuse(&mut self.errors, FieldError::new(field, code, message));
     }
 
     /// Takes back what was said against a field that a rule has filled in.
@@ -210,6 +210,12 @@ fn check_any<R: Record>(tx: &Tx<'_>) -> Result<()> {
         refusal = refusal.and(answer);
     }
     refusal
+}
+
+fn refuse(errors: &mut Vec<FieldError>, error: FieldError) {
+    if errors.iter().all(|told| told.field != error.field) {
+        errors.push(error);
+    }
 }
 
 /// Compares two objects of fields, custom fields key by key.

@@ -11,6 +11,9 @@ macro_rules! named {
             /// Every value, in the order of declaration.
             pub const ALL: &'static [$type] = &[$($type::$variant,)+];
 
+            /// Their texts on the wire, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($text,)+];
+
             /// The text of this value on the wire.
             pub const fn as_str(self) -> &'static str {
                 match self { $($type::$variant => $text,)+ }

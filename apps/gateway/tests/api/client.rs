@@ -54,7 +54,12 @@ impl Server {
                 server.await.unwrap();
             });
         });
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).allow_non_standard_methods(true).build().into();
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .allow_non_standard_methods(true)
+            .build()
+            .into();
         Self { base, house, door, handle: told.recv().unwrap(), agent, _database: database }
     }
 

@@ -14,7 +14,8 @@ fn a_company_is_made_read_changed_and_deleted() {
     assert_eq!(company["name"], "Acme");
     assert_eq!(company["annualRevenue"].to_string(), "1234567.89");
     assert_eq!(rep.get(&location).expect(200)["company"], company);
-    let changed = rep.patch(&location, &json!({"tags": [], "domain": "acme.example", "reasonCode": "correction"})).expect(200);
+    let changed =
+        rep.patch(&location, &json!({"tags": [], "domain": "acme.example", "reasonCode": "correction"})).expect(200);
     assert_eq!(changed["company"]["tags"], json!([]));
     assert_eq!(rep.delete(&location).refused(403), "role_required");
     assert_eq!(server.manager().delete(&location).expect(204), "");
@@ -24,7 +25,8 @@ fn a_company_is_made_read_changed_and_deleted() {
 #[test]
 fn a_company_cannot_stand_under_itself() {
     let server = Server::start();
-    let make = |body| server.admin().post("/api/companies", &body).expect(201)["company"]["id"].as_str().unwrap().to_owned();
+    let make =
+        |body| server.admin().post("/api/companies", &body).expect(201)["company"]["id"].as_str().unwrap().to_owned();
     let top = make(json!({"name": "Top"}));
     let middle = make(json!({"name": "Middle", "parentCompanyId": top}));
     let bottom = make(json!({"name": "Bottom", "parentCompanyId": middle}));
@@ -55,7 +57,10 @@ fn another_brands_company_is_as_good_as_none() {
         assert_eq!(reply.refused(404), "not_found");
     }
     assert_eq!(server.rep().get("/api/companies").expect(200)["companies"], json!([]));
-    assert_eq!(server.rep().post("/api/contacts", &json!({"lastName": "X", "companyId": id})).bad_fields(), ["companyId"]);
+    assert_eq!(
+        server.rep().post("/api/contacts", &json!({"lastName": "X", "companyId": id})).bad_fields(),
+        ["companyId"]
+    );
     assert_eq!(server.rep().post("/api/companies", &body).bad_fields(), ["businessUnitId"]);
     let own = server.rep().post("/api/companies", &json!({"name": "Own"})).expect(201);
     assert_eq!(own["company"]["businessUnitId"], json!(house.unit), "a new record goes to the unit of its maker");

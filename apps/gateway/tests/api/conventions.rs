@@ -64,7 +64,10 @@ fn a_cursor_fits_its_own_list_alone() {
     }
     let stranger = server.with(&server.house.stranger.token);
     assert_eq!(stranger.get(&format!("/api/companies?limit=1&cursor={cursor}")).refused(400), "invalid_cursor");
-    assert_eq!(names(&server.admin().get(&format!("/api/companies?limit=2&cursor={cursor}")).expect(200)), ["Bravo", "Alpha"]);
+    assert_eq!(
+        names(&server.admin().get(&format!("/api/companies?limit=2&cursor={cursor}")).expect(200)),
+        ["Bravo", "Alpha"]
+    );
 }
 
 #[test]
@@ -136,7 +139,10 @@ fn a_version_guards_against_lost_changes() {
     assert_eq!(stale.header("etag"), "\"v2\"");
     assert_eq!(stale.refused(412), "stale_version");
     assert_eq!(server.admin().send("DELETE", &path, &[("if-match", &etag)], None).refused(412), "stale_version");
-    assert_eq!(server.admin().send("PATCH", &path, &[("if-match", "2")], Some(&other)).refused(400), "invalid_if_match");
+    assert_eq!(
+        server.admin().send("PATCH", &path, &[("if-match", "2")], Some(&other)).refused(400),
+        "invalid_if_match"
+    );
     let unchanged = server.admin().patch(&path, &change).expect(200);
     assert_eq!(unchanged["company"]["version"], 2, "a change of nothing is none");
 }
@@ -145,11 +151,16 @@ fn a_version_guards_against_lost_changes() {
 fn bodies_are_held_to_their_shape() {
     let server = Server::start();
     let admin = server.admin();
-    let send = |kind: &str, body: &str| admin.send_bytes("POST", "/api/companies", &[("content-type", kind)], body.as_bytes().to_vec());
+    let send = |kind: &str, body: &str| {
+        admin.send_bytes("POST", "/api/companies", &[("content-type", kind)], body.as_bytes().to_vec())
+    };
     assert_eq!(send("application/json", "{\"name\": ").refused(400), "invalid_json");
     assert_eq!(send("application/json", "[]").refused(400), "invalid_json");
     assert_eq!(send("application/json", "{\"name\":\"x\",\"nmae\":1}").refused(400), "unknown_member");
-    assert_eq!(send("application/json", "{\"name\":\"x\",\"createdAt\":\"2020-01-01T00:00:00Z\"}").refused(400), "read_only_member");
+    assert_eq!(
+        send("application/json", "{\"name\":\"x\",\"createdAt\":\"2020-01-01T00:00:00Z\"}").refused(400),
+        "read_only_member"
+    );
     assert_eq!(send("text/plain", "{}").refused(415), "unsupported_media_type");
     let long = format!("{{\"name\":\"{}\"}}", "x".repeat(2_000_000));
     assert_eq!(send("application/json", &long).refused(413), "body_too_large");
@@ -174,7 +185,9 @@ fn known_addresses_say_which_methods_they_know() {
 #[test]
 fn nobody_learns_nothing_before_signing_in() {
     let server = Server::start();
-    for (method, path) in [("GET", "/api/companies?nonsense=1"), ("POST", "/api/companies"), ("GET", "/api/companies/x")] {
+    for (method, path) in
+        [("GET", "/api/companies?nonsense=1"), ("POST", "/api/companies"), ("GET", "/api/companies/x")]
+    {
         let reply = server.nobody().send_bytes(method, path, &[("content-type", "application/json")], b"{".to_vec());
         assert_eq!(reply.refused(401), "missing_token", "{path}");
     }

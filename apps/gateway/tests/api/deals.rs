@@ -53,7 +53,8 @@ fn closing_needs_a_review_and_the_right() {
     assert_eq!(closed["status"], "won");
     assert!(closed["closedAt"].is_string());
     assert_eq!(server.manager().patch(&path, &json!({"stageId": stage(&server, "Lost")})).refused(409), "reopen_first");
-    let reopened = server.manager().patch(&path, &json!({"stageId": stage(&server, "Proposal")})).expect(200)["deal"].clone();
+    let reopened =
+        server.manager().patch(&path, &json!({"stageId": stage(&server, "Proposal")})).expect(200)["deal"].clone();
     assert_eq!((&reopened["status"], &reopened["closedAt"]), (&json!("open"), &Value::Null));
     assert_eq!(reopened["episode"], 2);
     assert_eq!(server.manager().patch(&path, &json!({"winLossReview": review})).bad_fields(), ["winLossReview"]);

@@ -6,13 +6,17 @@ use crate::client::Server;
 #[test]
 fn a_lead_belongs_to_who_makes_it_and_needs_a_name() {
     let server = Server::start();
-    let lead = server.rep().post("/api/leads", &json!({"lastName": "Hopper", "email": "grace@navy.example"})).expect(201);
+    let lead =
+        server.rep().post("/api/leads", &json!({"lastName": "Hopper", "email": "grace@navy.example"})).expect(201);
     assert_eq!(lead["lead"]["ownerId"], json!(server.house.rep.id));
     assert_eq!(lead["lead"]["status"], "new");
     assert_eq!(server.rep().post("/api/leads", &json!({"firstName": "Grace"})).bad_fields(), ["lastName"]);
     let bad = json!({"lastName": "x", "email": "nowhere", "score": 101, "status": "hot", "ownerId": server.house.stranger.id});
     assert_eq!(server.rep().post("/api/leads", &bad).bad_fields(), ["email", "ownerId", "score", "status"]);
-    assert_eq!(server.rep().post("/api/leads", &json!({"lastName": "x", "status": "converted"})).bad_fields(), ["status"]);
+    assert_eq!(
+        server.rep().post("/api/leads", &json!({"lastName": "x", "status": "converted"})).bad_fields(),
+        ["status"]
+    );
 }
 
 #[test]
@@ -32,7 +36,9 @@ fn leads_are_filtered_by_business_unit() {
 fn custom_fields_are_checked_and_found() {
     let server = Server::start();
     let define = |body| server.manager().post("/api/custom-fields", &body).expect(201);
-    define(json!({"entityType": "lead", "key": "region", "label": "Region", "type": "select", "options": ["EMEA", "APAC"]}));
+    define(
+        json!({"entityType": "lead", "key": "region", "label": "Region", "type": "select", "options": ["EMEA", "APAC"]}),
+    );
     define(json!({"entityType": "lead", "key": "seats", "label": "Seats", "type": "number", "required": true}));
     let bad = json!({"lastName": "x", "customFields": {"region": "MARS", "planet": 1}});
     let fields = ["customFields.planet", "customFields.region", "customFields.seats"];
@@ -42,9 +48,14 @@ fn custom_fields_are_checked_and_found() {
     let path = format!("/api/leads/{}", lead["id"].as_str().unwrap());
     let changed = server.rep().patch(&path, &json!({"customFields": {"region": "APAC"}})).expect(200);
     assert_eq!(changed["lead"]["customFields"], json!({"region": "APAC", "seats": 12}));
-    for (query, count) in [("customFields.region=APAC", 1), ("customFields.region=EMEA", 0), ("customFields.seats=12", 1)] {
+    for (query, count) in
+        [("customFields.region=APAC", 1), ("customFields.region=EMEA", 0), ("customFields.seats=12", 1)]
+    {
         let found = server.rep().get(&format!("/api/leads?{query}")).expect(200);
         assert_eq!(found["leads"].as_array().unwrap().len(), count, "{query}");
     }
-    assert_eq!(server.rep().patch(&path, &json!({"customFields": {"seats": null}})).bad_fields(), ["customFields.seats"]);
+    assert_eq!(
+        server.rep().patch(&path, &json!({"customFields": {"seats": null}})).bad_fields(),
+        ["customFields.seats"]
+    );
 }

@@ -87,16 +87,8 @@ fn load(
     id: Uuid,
 ) -> QueryResult<Option<Identity>> {
     let rows: Vec<Row> = Statement::<RowSql>::new(text, Some(organization.uuid())).bind(id).load(conn)?;
-    let identity = |(hash, expires_at, last_used_at, scopes, user, is_active, role, units, policy_version): Row| Identity {
-        hash,
-        expires_at,
-        last_used_at,
-        scopes,
-        user: user.into(),
-        is_active,
-        role,
-        units,
-        policy_version,
+    let identity = |(hash, expires_at, last_used_at, scopes, user, is_active, role, units, policy_version): Row| {
+        Identity { hash, expires_at, last_used_at, scopes, user: user.into(), is_active, role, units, policy_version }
     };
     Ok(rows.into_iter().next().map(identity))
 }
