@@ -10,9 +10,9 @@ use crm_core::{
     clock,
     database::{self, Database, Settings, migrations, private},
     door::Door,
-    gate::Roles,
     users::{self, Role},
 };
+use crm_policy::PolicyGates;
 use gateway::{
     config::{Listening, LogFormat, Logging, Storage},
     document, server,
@@ -171,7 +171,7 @@ impl House {
                 tracing::info!(name, "migrated");
             }
         }
-        Ok(Self { postgres, door: Door::new(database, Arc::new(Roles)) })
+        Ok(Self { postgres, door: Door::new(database, Arc::new(PolicyGates::new())) })
     }
 
     fn close(self) -> Result<(), Failure> {

@@ -61,6 +61,7 @@ pub mod engine;
 pub mod explain;
 pub mod gate;
 pub mod gates;
+pub mod listings;
 pub mod lockouts;
 pub mod masks;
 pub mod policies;

@@ -10,17 +10,19 @@ mod exports;
 mod leads;
 mod organization;
 mod pipelines;
+mod policies;
 mod resource;
 mod system;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 7] = [
+pub const TAGS: [(&str, &str); 8] = [
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
     ("Business units", "Brands or companies under one organization."),
     ("Pipelines", "The ways that deals go."),
+    ("Policies", "Who may do what, and why."),
     ("Configuration", "The organization, its fields and its people."),
 ];
 
@@ -37,6 +39,7 @@ pub fn all() -> Vec<Endpoint> {
         deals::endpoints(),
         exports::endpoints(),
         custom_fields::endpoints(),
+        policies::endpoints(),
     ]
     .into_iter()
     .flatten()
