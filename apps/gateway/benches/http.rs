@@ -13,9 +13,9 @@ use std::{
 };
 
 use crm_core::{
+    clock,
     door::Door,
-    gate::Roles,
-    testing::{TestDatabase, TestOrganization},
+    testing::{Person, TestDatabase, TestOrganization},
 };
 use gateway::{app::App, server};
 
@@ -41,11 +41,11 @@ fn instant() -> Instant {
 
 fn main() {
     let database = TestDatabase::new();
-    let door = Door::new(database.open().unwrap(), Arc::new(Roles));
-    let house = TestOrganization::new(&door);
+    let house = TestOrganization::new(&database, "acme");
     psql(&database, &fill(&house));
-    let address = serve(&door);
-    let token = house.admin.token.as_str();
+    let address = serve(&house.door);
+    let admin = Person::sign_in(&house.door, &house.admin.email, clock::now()).unwrap();
+    let token = admin.caller.bearer.as_ref().unwrap().expose();
     println!("{DEALS} deals; {CLIENTS} clients; {ROUNDS} rounds of {} s each, in turns\n", SPELL.as_secs());
     println!("{:<34} {:>12} {:>12} {:>8}", "", "HTTP req/s", "pgbench tps", "ratio");
     for case in cases(&address, token, &house) {
@@ -64,7 +64,7 @@ fn main() {
 
 /// Rows straight into the tables: the benchmark is about reading.
 fn fill(house: &TestOrganization) -> String {
-    let org = house.organization;
+    let org = house.id;
     format!(
         "INSERT INTO deals (organization_id, id, business_unit_id, title, value, currency, pipeline_id, stage_id, owner_id, \
          expected_close_date, stage_entered_at, search_text, created_at, updated_at) \
@@ -75,7 +75,7 @@ fn fill(house: &TestOrganization) -> String {
          CROSS JOIN LATERAL (SELECT timestamptz '2025-01-01' + n * interval '1 minute' AS at) t \
          CROSS JOIN LATERAL (SELECT id, pipeline_id FROM stages WHERE organization_id = '{org}' AND position = 1 + n % 4 LIMIT 1) s; \
          ANALYZE;",
-        house.unit, house.other_unit, house.rep.id
+        house.units[0], house.units[1], house.rep.id
     )
 }
 
@@ -102,7 +102,7 @@ fn serve(door: &Door) -> String {
 }
 
 fn cases(address: &str, token: &str, house: &TestOrganization) -> Vec<Case> {
-    let org = house.organization;
+    let org = house.id;
     let who = format!(
         "SELECT c.access_hash, c.access_expires_at, c.last_used_at, ARRAY[]::text[], u.id, u.is_active, u.role, \
          ARRAY(SELECT m.business_unit_id FROM business_unit_members m WHERE m.organization_id = :org AND m.user_id = u.id \
@@ -118,8 +118,6 @@ fn cases(address: &str, token: &str, house: &TestOrganization) -> Vec<Case> {
             "{who}\nSELECT {columns} FROM deals WHERE organization_id = :org{and} ORDER BY created_at DESC, id DESC LIMIT 51;"
         )
     };
-    let set = format!("\\set org '''{org}'''\n");
-    let _ = set;
     let first = get(address, token, "/api/deals?limit=1");
     let id = between(&first, "\"id\":\"", "\"");
     let literal = |sql: String| sql.replace(":org", &format!("'{org}'"));
@@ -127,8 +125,8 @@ fn cases(address: &str, token: &str, house: &TestOrganization) -> Vec<Case> {
         Case { name: "list of 50 deals", path: "/api/deals".into(), sql: literal(list("")) },
         Case {
             name: "list of 50 deals of one unit",
-            path: format!("/api/deals?businessUnitId={}", house.unit),
-            sql: literal(list(&format!(" AND business_unit_id = '{}'", house.unit))),
+            path: format!("/api/deals?businessUnitId={}", house.units[0]),
+            sql: literal(list(&format!(" AND business_unit_id = '{}'", house.units[0]))),
         },
         Case {
             name: "one deal",

@@ -329,8 +329,8 @@ impl Call {
     }
 
     /// Answers a request of nobody in particular: signing in.
-    pub async fn open(self, work: impl FnOnce(&App, &Request) -> Result<Answer> + Send + 'static) -> Reply {
-        self.run(move |app, _, request| work(app, request)).await
+    pub async fn open(self, work: impl FnOnce(&App, &Caller, &Request) -> Result<Answer> + Send + 'static) -> Reply {
+        self.run(work).await
     }
 
     /// Answers with the caller and the program at hand, for what is neither a plain read nor a plain write.

@@ -201,6 +201,13 @@ impl Endpoint {
         schemas::add::<T>(&mut self.schemas)
     }
 
+    /// Adds a type to the document's schemas.
+    #[must_use]
+    pub fn with_schema<T: ToSchema>(mut self) -> Self {
+        self.schema::<T>();
+        self
+    }
+
     /// Adds a schema under a name and refers to it.
     #[must_use]
     pub fn named_schema(mut self, name: &str, schema: Value) -> Self {

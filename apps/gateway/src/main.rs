@@ -10,7 +10,8 @@ use crm_core::{
     clock,
     database::{self, Database, Settings, migrations, private},
     door::Door,
-    users::{self, Role},
+    sessions::tokens::Secret,
+    users::{self, FirstUser, Role},
 };
 use crm_policy::PolicyGates;
 use gateway::{
@@ -190,6 +191,15 @@ fn create_user(new: NewUser) -> Result<(), Failure> {
         }
     };
     let house = House::open(&new.storage)?;
-    let _ = (password, clock::now(), users::ROLES, &new.organization, &new.email, &new.name, new.role);
+    let first = FirstUser {
+        organization: new.organization,
+        email: new.email,
+        name: new.name,
+        role: new.role,
+        password: Secret::new(password),
+    };
+    let made = users::create_first(&house.door, &first, clock::now())?;
+    let what = if made.is_new { "is added" } else { "was there already; nothing is changed" };
+    println!("{} {what} (organization {}).", made.user.fields.email, made.organization);
     house.close()
 }

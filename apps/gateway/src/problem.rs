@@ -72,7 +72,6 @@ impl Problem {
         let mut problem = Self::new(status(error.kind()), error.code(), error.to_string(), request_id);
         match error {
             Error::Invalid(errors) => {
-                problem.detail = "Some fields cannot be accepted; `errors` names each.".into();
                 problem.code = if errors.len() == 1 { problem.code } else { "validation_failed".into() };
                 problem.errors = errors;
             }

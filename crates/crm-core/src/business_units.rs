@@ -306,13 +306,22 @@ pub fn members(tx: &mut Tx<'_>, id: Id<BusinessUnit>) -> Result<Vec<User>> {
     User::load(tx, select)
 }
 
+/// A unit whose people the caller may set, locked: what is asked before anybody looks at the list.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Forbidden`].
+pub fn lock_to_manage(tx: &mut Tx<'_>, id: Id<BusinessUnit>) -> Result<BusinessUnit> {
+    let unit = tx.lock(id)?;
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Manage, BusinessUnit::KIND))?;
+    Ok(unit)
+}
+
 /// Replaces the people who work in a unit. A user without any unit sees all of them.
 ///
 /// # Errors
 /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Invalid`] naming each unknown user.
 pub fn set_members(tx: &mut Tx<'_>, id: Id<BusinessUnit>, user_ids: &[Id<User>], patch: &Patch) -> Result<Vec<User>> {
-    let unit: BusinessUnit = tx.lock(id)?;
-    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Manage, BusinessUnit::KIND))?;
+    let unit = lock_to_manage(tx, id)?;
     if patch.expected.is_some_and(|expected| expected != unit.version) {
         return Err(Error::Stale { version: unit.version });
     }

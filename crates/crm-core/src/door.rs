@@ -16,6 +16,19 @@ use crate::{
 };
 
 /// The database behind the question of who asks. Cheap to clone.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use crm_core::{Caller, Door, clock, companies::Company, gate::Roles, page, sessions::tokens::Secret};
+/// # use crm_core::database::{Database, Settings};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let database = Database::open("postgres://localhost/heimdell_crm", Settings::default())?;
+/// let door = Door::new(database, Arc::new(Roles));
+/// let bearer = Some(Secret::new("hmd_…"));
+/// let caller = Caller { bearer, console: None, request_id: "01".into(), now: clock::now() };
+/// let companies = door.read(&caller, |tx| page::list::<Company>(tx, &[]))?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Door {
     database: Database,
@@ -94,7 +107,10 @@ impl Door {
             |conn, identity| {
                 let identity = identity.ok_or_else(invalid_token)?;
                 let ctx = identity.admit(conn, &token, &caller.request_id, caller.now, &self.gates)?;
-                identity.touch(conn, &token, caller.now)?;
+                if let Err(error) = identity.touch(conn, &token, caller.now) {
+                    // Whoever reads still reads while nothing can be written: the disk may be full.
+                    tracing::warn!("the last use of a credential could not be noted: {error}");
+                }
                 work(&mut Tx::new(conn, &ctx, false))
             },
         )

@@ -219,10 +219,11 @@ fn refusal(kind: DatabaseErrorKind, info: Box<dyn DatabaseErrorInformation + Sen
             let field = field("_key");
             Error::Conflict { code: "already_exists", detail: format!("Another record already has this {field}.") }
         }
-        DatabaseErrorKind::ForeignKeyViolation if message.contains("still referenced") => Error::Conflict {
-            code: "in_use",
-            detail: "Other records still refer to this one; change or delete those first.".into(),
-        },
+        DatabaseErrorKind::ForeignKeyViolation if message.starts_with("update or delete on table") => {
+            let others = info.table_name().unwrap_or("other records").replace('_', " ");
+            let detail = format!("Some {others} still refer to this record; change or delete those first.");
+            Error::Conflict { code: "in_use", detail }
+        }
         DatabaseErrorKind::ForeignKeyViolation => {
             let field = field("_fkey");
             Error::invalid(field, "unknown_reference", "There is no such record.")

@@ -143,8 +143,7 @@ fn normalize(field: &Field, value: Value) -> Result<Value, FieldError> {
     match (field.kind, value) {
         (FieldKind::Text | FieldKind::LongText | FieldKind::Choice(_), Value::String(text)) => {
             if let Some(bad) = text.chars().find(|c| forbidden(*c, field.kind)) {
-                let message = format!("Contains the control character U+{:04X}.", u32::from(bad));
-                return Err(FieldError::new(field.name, "control_character", message));
+                return Err(control_character(field, bad));
             }
             let text: String = text.trim().nfc().collect();
             let nothing = text.is_empty() && !field.required;
@@ -155,8 +154,33 @@ fn normalize(field: &Field, value: Value) -> Result<Value, FieldError> {
                 .map_err(|_| FieldError::new(field.name, "invalid_instant", INSTANT)),
             Err(_) => Err(FieldError::new(field.name, "invalid_instant", INSTANT)),
         },
+        (FieldKind::Tags, Value::Array(words)) => words.into_iter().map(|word| tag(field, word)).collect(),
+        (FieldKind::Custom | FieldKind::Json, value) if holds_nul(&value) => Err(control_character(field, '\0')),
         (FieldKind::Choice(words), value) if !value.is_null() && !value.is_string() => Err(choice(field, words)),
         (_, value) => Ok(value),
+    }
+}
+
+fn control_character(field: &Field, bad: char) -> FieldError {
+    let message = format!("Contains the control character U+{:04X}.", u32::from(bad));
+    FieldError::new(field.name, "control_character", message)
+}
+
+fn tag(field: &Field, word: Value) -> Result<Value, FieldError> {
+    let Value::String(word) = word else { return Ok(word) };
+    match word.chars().find(|c| c.is_control()) {
+        Some(bad) => Err(control_character(field, bad)),
+        None => Ok(Value::String(word.trim().nfc().collect())),
+    }
+}
+
+/// Is there a NUL anywhere, which PostgreSQL cannot hold?
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        _ => false,
     }
 }
 
@@ -245,6 +269,14 @@ fn text_message(error: &serde_json::Error) -> String {
 /// What `validator` found, under the wire's names.
 pub(crate) fn validate<R: Record>(fields: &R::Fields, errors: &mut Vec<FieldError>) -> Result<()> {
     let members = object(fields)?;
+    for field in R::FIELDS.iter() {
+        let FieldKind::Choice(words) = field.kind else { continue };
+        let known =
+            members.get(field.name).and_then(Value::as_str).is_none_or(|word| words.contains(&word) || word.is_empty());
+        if !known {
+            errors.push(choice(field, words));
+        }
+    }
     for field in R::FIELDS.iter().filter(|f| f.required && !f.read_only) {
         let missing = match members.get(field.name) {
             None | Some(Value::Null) => true,

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use crm_core::activities::Activity;
 use crm_core::api_keys::ApiKey;
 use crm_core::business_units::BusinessUnit;
 use crm_core::companies::Company;
@@ -13,6 +14,8 @@ use crm_core::leads::Lead;
 use crm_core::organizations::Organization;
 use crm_core::pipelines::{Pipeline, Stage};
 use crm_core::record::{COMMON, Field, FieldKind};
+use crm_core::saved_views::SavedView;
+use crm_core::tasks::Task;
 use crm_core::users::User;
 use crm_core::{Error, Record};
 
@@ -23,9 +26,8 @@ use crate::scalars::Kind;
 use crate::stored_policies::StoredPolicy;
 
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
-const BARE: [(ResourceClass, &[&str]); 4] = [
+const BARE: [(ResourceClass, &[&str]); 3] = [
     (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment", "import"]),
-    (ResourceClass::Own, &["activity", "task", "saved_view"]),
     (ResourceClass::Reference, &["reason_code", "playbook", "email_identity", "suppression", "exchange_rate"]),
     (
         ResourceClass::Administration,
@@ -44,6 +46,9 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<Company>(ResourceClass::Record),
         resource::<Contact>(ResourceClass::Record),
         resource::<Deal>(ResourceClass::Record),
+        resource::<Activity>(ResourceClass::Own),
+        resource::<Task>(ResourceClass::Own),
+        resource::<SavedView>(ResourceClass::Own),
         resource::<ApiKey>(ResourceClass::Own),
         resource::<Pipeline>(ResourceClass::Reference),
         resource::<Stage>(ResourceClass::Reference),

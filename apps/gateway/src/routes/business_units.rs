@@ -128,9 +128,9 @@ fn members(call: Call) -> impl Future<Output = Reply> {
 
 fn set_members(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
+        let unit = business_units::lock_to_manage(tx, request.id()?)?;
         let Members { user_ids, reason_code, note } = request.json()?;
-        let mut patch = request.reason_of(reason_code, note)?;
-        patch.members.clear();
-        Answer::one("members", &business_units::set_members(tx, request.id()?, &user_ids, &patch)?)
+        let patch = request.reason_of(reason_code, note)?;
+        Answer::one("members", &business_units::set_members(tx, unit.id, &user_ids, &patch)?)
     })
 }

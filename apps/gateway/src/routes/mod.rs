@@ -1,6 +1,7 @@
 //! Every address of the program. The list is the truth: routes, document and coverage test are made from it.
 use crate::endpoint::Endpoint;
 
+mod auth;
 mod business_units;
 mod companies;
 mod contacts;
@@ -13,9 +14,11 @@ mod pipelines;
 mod policies;
 mod resource;
 mod system;
+mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 8] = [
+pub const TAGS: [(&str, &str); 10] = [
+    ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
     ("Companies", "Organizations that we sell to."),
@@ -24,13 +27,16 @@ pub const TAGS: [(&str, &str); 8] = [
     ("Pipelines", "The ways that deals go."),
     ("Policies", "Who may do what, and why."),
     ("Configuration", "The organization, its fields and its people."),
+    ("System", "Is it there, and what can it do."),
 ];
 
 /// Every endpoint.
 pub fn all() -> Vec<Endpoint> {
     [
         system::endpoints(),
+        auth::endpoints(),
         organization::endpoints(),
+        users::endpoints(),
         business_units::endpoints(),
         pipelines::endpoints(),
         leads::endpoints(),

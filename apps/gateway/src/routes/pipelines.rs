@@ -140,8 +140,9 @@ fn delete_stage(call: Call) -> impl Future<Output = Reply> {
 
 fn order(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
+        let pipeline = pipelines::lock_to_order(tx, request.id()?)?;
         let Order { stage_ids, reason_code, note } = request.json()?;
         let patch = request.reason_of(reason_code, note)?;
-        whole(&pipelines::order_stages(tx, request.id()?, &stage_ids, &patch)?)
+        whole(&pipelines::order_stages(tx, pipeline.id, &stage_ids, &patch)?)
     })
 }

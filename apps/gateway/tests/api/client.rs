@@ -6,21 +6,49 @@ use std::{
 
 use actix_web::dev::ServerHandle;
 use crm_core::{
+    Id,
+    business_units::BusinessUnit,
+    clock,
     door::Door,
-    gate::Roles,
-    testing::{TestDatabase, TestOrganization},
+    testing::{Person, TestDatabase, TestOrganization},
+    users::User,
 };
 use gateway::{app::App, server};
 use serde_json::Value;
 
-/// A server over a database of its own, with one organization whose people can be asked for.
+/// A server over a database of its own, with an organization whose people can be asked for, and a stranger's.
 pub(crate) struct Server {
     pub(crate) base: String,
-    pub(crate) house: TestOrganization,
+    pub(crate) house: House,
     pub(crate) door: Door,
     handle: ServerHandle,
     agent: ureq::Agent,
     _database: TestDatabase,
+}
+
+/// Who is there: the rep works in the unit alone, and the stranger runs another organization.
+pub(crate) struct House {
+    pub(crate) admin: Who,
+    pub(crate) manager: Who,
+    pub(crate) rep: Who,
+    pub(crate) stranger: Who,
+    pub(crate) unit: Id<BusinessUnit>,
+    pub(crate) other_unit: Id<BusinessUnit>,
+}
+
+/// Somebody who has signed in just now.
+pub(crate) struct Who {
+    pub(crate) id: Id<User>,
+    pub(crate) email: String,
+    pub(crate) token: String,
+}
+
+impl Who {
+    fn sign_in(door: &Door, person: &Person) -> Self {
+        let now = Person::sign_in(door, &person.email, clock::now()).unwrap();
+        let token = now.caller.bearer.unwrap().expose().to_owned();
+        Self { id: person.id, email: person.email.clone(), token }
+    }
 }
 
 /// Somebody who sends requests.
@@ -41,8 +69,17 @@ pub(crate) struct Reply {
 impl Server {
     pub(crate) fn start() -> Self {
         let database = TestDatabase::new();
-        let door = Door::new(database.open().unwrap(), Arc::new(Roles));
-        let house = TestOrganization::new(&door);
+        let (own, other) = (TestOrganization::new(&database, "acme"), TestOrganization::new(&database, "globex"));
+        let door = own.door.clone();
+        let who = |person| Who::sign_in(&door, person);
+        let house = House {
+            admin: who(&own.admin),
+            manager: who(&own.manager),
+            rep: who(&own.rep),
+            stranger: who(&other.admin),
+            unit: own.units[0],
+            other_unit: own.units[1],
+        };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = App::new(door.clone(), 3, Arc::new(AtomicBool::new(false)));

@@ -81,7 +81,7 @@ struct Account {
 }
 
 /// Signs somebody in. Hashing the password takes some 25 ms of a processor, and no connection is held meanwhile; the
-/// caller limits how many sign in at a time, see [`throttle`](super::throttle).
+/// caller limits how many sign in at a time, which also bounds how many guesses pass before the first of them is counted.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] `invalid_credentials`, in the same words and time for an unknown address, a wrong password

@@ -161,12 +161,12 @@ impl Buckets {
 
     fn load(&self, conn: &mut PgConnection, lock: &str, now: DateTime<Utc>) -> QueryResult<Attempts> {
         type Columns = (st::Text, st::Integer, st::Timestamptz, st::Nullable<st::Timestamptz>);
+        type Row = (String, i32, DateTime<Utc>, Option<DateTime<Utc>>);
         let text = format!(
             "SELECT bucket, failures, window_started_at, blocked_until FROM login_attempts \
              WHERE bucket = ANY({{}}) ORDER BY bucket{lock}"
         );
-        let rows: Vec<(String, i32, DateTime<Utc>, Option<DateTime<Utc>>)> =
-            Statement::<Columns>::new(text, None).bind(self.names.to_vec()).load(conn)?;
+        let rows: Vec<Row> = Statement::<Columns>::new(text, None).bind(self.names.to_vec()).load(conn)?;
         let bucket = |name: &String| {
             let row = rows.iter().find(|row| row.0 == *name);
             row.map_or(Bucket::empty(now), |(_, failures, started, blocked)| Bucket {

@@ -14,8 +14,19 @@ use crate::{Id, organizations::Organization};
 
 /// A text that grants something. It can be neither printed nor serialized; whoever hands it out says so by
 /// [`Secret::expose`].
+///
+/// ```compile_fail
+/// println!("{:?}", crm_core::sessions::tokens::Secret::new("not to be seen"));
+/// ```
 #[derive(Clone)]
 pub struct Secret(String);
+
+/// A secret comes in with a request; nothing writes one out by itself.
+impl<'de> serde::Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
 
 impl Secret {
     /// Takes a text in.

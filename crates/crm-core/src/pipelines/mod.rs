@@ -3,18 +3,25 @@ use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_types as st};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::{Validate, ValidationError};
+use validator::Validate;
 
 use crate::{
     Error, Id, Money, Patch, Result, Tx,
-    change::{self, Change, Draft},
-    error::FieldError,
+    change::{Change, Draft},
     gate::{Action, Ask},
     page::Page,
     record::{Field, FieldKind, Record},
     record_rows,
-    schema::{pipelines, stages},
+    schema::pipelines,
     select::Condition,
+};
+
+mod stages;
+
+use stages::insert_stage;
+pub(crate) use stages::probability;
+pub use stages::{
+    KINDS, Stage, StageFields, StageKind, create_stage, delete_stage, lock_to_order, order_stages, update_stage,
 };
 
 /// A pipeline.
@@ -70,102 +77,6 @@ pub struct PipelineWithStages {
     pub pipeline: Pipeline,
     /// Its stages by position.
     pub stages: Vec<Stage>,
-}
-
-/// A stage of a pipeline.
-#[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[diesel(table_name = stages)]
-pub struct Stage {
-    /// Its id.
-    pub id: Id<Stage>,
-    /// Its fields.
-    #[serde(flatten)]
-    #[diesel(embed)]
-    pub fields: StageFields,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
-    /// When it was last changed.
-    pub updated_at: DateTime<Utc>,
-    /// Counts its changes.
-    pub version: i64,
-}
-
-/// What can be set of a stage.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate, Queryable, Selectable, Insertable, AsChangeset, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[diesel(table_name = stages, treat_none_as_null = true)]
-pub struct StageFields {
-    /// The pipeline that it belongs to; stays as it was made.
-    #[serde(default)]
-    pub pipeline_id: Id<Pipeline>,
-    /// What people call it; unique in the pipeline.
-    #[validate(length(max = 100))]
-    #[schema(example = "Proposal")]
-    pub name: String,
-    /// Its place, from 1. A new stage goes to the end of the open ones.
-    #[serde(default)]
-    pub position: i32,
-    /// How likely its deals are won, 0 to 1: 1 in won stages and 0 in lost ones.
-    #[validate(custom(function = crate::pipelines::probability))]
-    #[schema(value_type = f64, minimum = 0, maximum = 1)]
-    pub probability: Money,
-    /// `open`, or `won` or `lost`, where deals end.
-    #[schema(value_type = StageKind)]
-    pub kind: String,
-    /// A deal that stands here longer is rotten.
-    #[validate(range(min = 1, max = 3650))]
-    pub rotten_after_days: Option<i32>,
-}
-
-/// What becomes of a deal that stands in a stage.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StageKind {
-    /// It is being worked.
-    Open,
-    /// It is won.
-    Won,
-    /// It is lost.
-    Lost,
-}
-
-impl Default for StageFields {
-    fn default() -> Self {
-        Self {
-            pipeline_id: Id::default(),
-            name: String::new(),
-            position: 0,
-            probability: Money::ZERO,
-            kind: "open".into(),
-            rotten_after_days: None,
-        }
-    }
-}
-
-/// Is it from 0 to 1?
-pub(crate) fn probability(value: &Money) -> Result<(), ValidationError> {
-    if (rust_decimal::Decimal::ZERO..=rust_decimal::Decimal::ONE).contains(&value.amount()) {
-        return Ok(());
-    }
-    Err(ValidationError::new("range").with_message("Between 0 and 1.".into()))
-}
-
-/// The kinds of stage, which are also the statuses of deals.
-pub const KINDS: [&str; 3] = ["open", "won", "lost"];
-
-impl Record for Stage {
-    const KIND: &'static str = "stage";
-    const TABLE: &'static str = "stages";
-    const FIELDS: &'static [Field] = &[
-        Field::new("pipelineId", "pipeline_id", FieldKind::Reference("pipelines")).read_only(),
-        Field::new("name", "name", FieldKind::Text).required(),
-        Field::new("position", "position", FieldKind::Int).read_only(),
-        Field::new("probability", "probability", FieldKind::Decimal),
-        Field::new("kind", "kind", FieldKind::Choice(&KINDS)).required(),
-        Field::new("rottenAfterDays", "rotten_after_days", FieldKind::Int),
-    ];
-    record_rows!(StageFields, stages);
 }
 
 /// What a new organization works with until it says otherwise.
@@ -338,132 +249,4 @@ fn refuse_in_use(tx: &mut Tx<'_>, what: &str, text: &'static str, id: Id<()>) ->
     }
     let detail = format!("{deals} deals stand in this {what}. Move them first.");
     Err(Error::Conflict { code: "in_use", detail })
-}
-
-/// Adds a stage: an open one behind the other open ones, others at the end.
-///
-/// # Errors
-/// [`Error::NotFound`] for the pipeline, [`Error::Forbidden`], [`Error::Invalid`], [`Error::Conflict`] for a name in use.
-pub fn create_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch) -> Result<Stage> {
-    tx.lock(pipeline)?;
-    insert_stage(tx, pipeline, patch)
-}
-
-fn insert_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch) -> Result<Stage> {
-    let stages = stages_of(tx, &[pipeline])?;
-    let base = StageFields { pipeline_id: pipeline, ..StageFields::default() };
-    let mut draft = Draft::<Stage>::over(tx, base, patch)?;
-    let kind = draft.fields().kind.clone();
-    draft.amend(|fields| fields.probability = fixed_probability(&kind).unwrap_or(fields.probability));
-    let behind = stages.iter().filter(|s| kind != "open" || s.fields.kind == "open").map(|s| s.fields.position).max();
-    let position = behind.unwrap_or(0) + 1;
-    draft.amend(|fields| fields.position = position);
-    let permitted = tx.permit_new(draft)?;
-    for stage in stages.into_iter().filter(|s| s.fields.position >= position) {
-        let next = stage.fields.position + 1;
-        place(tx, stage, next, &change::Reason::default())?;
-    }
-    permitted.insert(tx)
-}
-
-fn place(tx: &mut Tx<'_>, stage: Stage, position: i32, reason: &change::Reason) -> Result<Stage> {
-    let mut change = Change::new(tx, stage, Patch { reason: reason.clone(), ..Patch::default() })?;
-    change.amend(|fields| fields.position = position)?;
-    tx.permit(change)?.save(tx)
-}
-
-/// Won is certain and lost is impossible, whatever anybody says.
-fn fixed_probability(kind: &str) -> Option<Money> {
-    match kind {
-        "won" => Money::new(rust_decimal::Decimal::ONE),
-        "lost" => Some(Money::ZERO),
-        _ => None,
-    }
-}
-
-/// One stage of a pipeline.
-fn lock_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>) -> Result<Stage> {
-    let stage: Stage = tx.lock(id)?;
-    if stage.fields.pipeline_id == pipeline { Ok(stage) } else { Err(Error::NotFound) }
-}
-
-/// Changes a stage. Its kind stays while deals stand in it, since their status follows from it.
-///
-/// # Errors
-/// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::Conflict`], [`Error::Invalid`].
-pub fn update_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>, patch: Patch) -> Result<Stage> {
-    let stage = lock_stage(tx, pipeline, id)?;
-    let mut change = Change::new(tx, stage, patch)?;
-    if let Some(fixed) = fixed_probability(&change.after().kind) {
-        change.amend(|fields| fields.probability = fixed)?;
-    }
-    let kind_changes = change.touches("kind");
-    let permitted = tx.permit(change)?;
-    if kind_changes {
-        refuse_in_use(tx, "stage", STAGE_DEALS, id.cast())?;
-    }
-    let stage = permitted.save(tx)?;
-    complete(tx, pipeline)?;
-    Ok(stage)
-}
-
-const STAGE_DEALS: &str = "SELECT count(*) FROM deals WHERE organization_id = {org} AND stage_id = {}";
-
-/// Deletes a stage in which no deal stands, and closes the gap.
-///
-/// # Errors
-/// [`Error::Conflict`] `in_use` where deals stand in it, [`Error::Invalid`] where the pipeline would be incomplete.
-pub fn delete_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>, patch: &Patch) -> Result<()> {
-    lock_stage(tx, pipeline, id)?;
-    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Delete, Stage::KIND))?;
-    refuse_in_use(tx, "stage", STAGE_DEALS, id.cast())?;
-    tx.delete(id, patch)?;
-    complete(tx, pipeline)?;
-    for (position, stage) in (1..).zip(stages_of(tx, &[pipeline])?) {
-        place(tx, stage, position, &patch.reason)?;
-    }
-    Ok(())
-}
-
-/// Puts the stages of a pipeline into a new order.
-///
-/// # Errors
-/// [`Error::Invalid`] where the list is not each of its stages exactly once.
-pub fn order_stages(
-    tx: &mut Tx<'_>,
-    pipeline: Id<Pipeline>,
-    order: &[Id<Stage>],
-    patch: &Patch,
-) -> Result<PipelineWithStages> {
-    let current: Pipeline = tx.lock(pipeline)?;
-    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Edit, Stage::KIND))?;
-    if patch.expected.is_some_and(|expected| expected != current.version) {
-        return Err(Error::Stale { version: current.version });
-    }
-    let stages = stages_of(tx, &[pipeline])?;
-    let errors: Vec<_> = order_errors(&stages, order);
-    if !errors.is_empty() {
-        return Err(Error::Invalid(errors));
-    }
-    for (position, id) in (1..).zip(order) {
-        let stage = tx.lock(*id)?;
-        place(tx, stage, position, &patch.reason)?;
-    }
-    read(tx, pipeline)
-}
-
-fn order_errors(stages: &[Stage], order: &[Id<Stage>]) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for (i, id) in order.iter().enumerate() {
-        if !stages.iter().any(|s| s.id == *id) {
-            errors.push(FieldError::new(format!("stageIds[{i}]"), "unknown_reference", "No stage of this pipeline."));
-        } else if order[..i].contains(id) {
-            errors.push(FieldError::new(format!("stageIds[{i}]"), "duplicate", "Stands in the list twice."));
-        }
-    }
-    for stage in stages.iter().filter(|s| !order.contains(&s.id)) {
-        let message = format!("The stage “{}” is missing.", stage.fields.name);
-        errors.push(FieldError::new("stageIds", "incomplete", message));
-    }
-    errors
 }

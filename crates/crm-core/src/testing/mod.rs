@@ -1,4 +1,4 @@
-//! The test kit (feature `testing`): one PostgreSQL to a run, one database to a test.
+//! The test kit (feature `testing`): one PostgreSQL to a run, one database to a test, and organizations with people.
 //!
 //! The server is private to the tests, forgets to sync to the disk, is shared by all test processes of the user (under
 //! `cargo test` and `cargo nextest` alike) and ends some seconds after the last of them. A template database is migrated
@@ -15,6 +15,8 @@
 //! | `TEST_DATABASE_URL` | use this server, as a role that may create databases, instead of a private one |
 //! | `TEST_DATABASE_LINGER` | seconds for which the private server outlives the last test, 5 without it |
 
+mod organization;
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +32,8 @@ use nix::unistd::{Pid, geteuid};
 
 use crate::database::private::{Options, PrivatePostgres};
 use crate::database::{Database, Settings, migrations};
+
+pub use organization::{PASSWORD, Person, TestOrganization, body, login_request, now, with_token};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

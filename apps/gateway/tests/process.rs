@@ -1,0 +1,169 @@
+//! The program as a process: it says what is wrong when it cannot start, and answers what it has accepted when it ends.
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crm_core::testing::TestDatabase;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_heimdell");
+
+fn program(database: &TestDatabase) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env("DATABASE_URL", database.url()).env("HEIMDELL_LOG", "info").env("HEIMDELL_DRAIN_SECONDS", "1");
+    command
+}
+
+/// A server as a process of its own, ended with the test.
+struct Process(Child, String);
+
+impl Process {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.arg("serve").args(["--port", "0"]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find_map(|line| line.split_once("listening on http://").map(|(_, rest)| rest.trim().to_owned()))
+            .expect("the server did not start");
+        // Somebody must go on reading, or the log fills its pipe and the server waits.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self(child, address)
+    }
+
+    fn terminate(&self) {
+        let done = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Sends a request on a connection of its own: the status, or `None` where the connection was not accepted.
+fn get(address: &str, path: &str) -> Option<Result<u16, String>> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    if write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").is_err() {
+        return None;
+    }
+    let mut text = String::new();
+    match stream.read_to_string(&mut text) {
+        Ok(_) if text.is_empty() => None,
+        Ok(_) => Some(text.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or(text)),
+        Err(error) => Some(Err(error.to_string())),
+    }
+}
+
+#[test]
+fn a_server_that_is_asked_to_stop_answers_what_it_has_accepted() {
+    let database = TestDatabase::new();
+    let mut server = Process::start(program(&database));
+    assert_eq!(get(&server.1, "/health").unwrap().unwrap(), 200);
+    let (answered, failed, over) = (AtomicUsize::new(0), AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+    let address = server.1.clone();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // A connection that the kernel had queued but the server never took is reset without an answer;
+                    // what was taken must be answered whole.
+                    match get(&address, "/api/leads") {
+                        Some(Ok(401)) => answered.fetch_add(1, Ordering::Relaxed),
+                        Some(_) if over.load(Ordering::Relaxed) => 0,
+                        Some(Ok(_)) => failed.fetch_add(1, Ordering::Relaxed),
+                        Some(Err(_)) | None => 0,
+                    };
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        server.terminate();
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(get(&address, "/health/ready").unwrap().unwrap(), 503, "a balancer must see that it wants no more");
+        assert_eq!(get(&address, "/health/live").unwrap().unwrap(), 200);
+        assert!(server.0.wait().unwrap().success());
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(answered.load(Ordering::Relaxed) > 10);
+    assert_eq!(failed.load(Ordering::Relaxed), 0);
+}
+
+fn refused(mut command: Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_said_with_the_remedy() {
+    let database = TestDatabase::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = program(&database);
+    command.args(["serve", "--port", &taken.local_addr().unwrap().port().to_string()]);
+    let said = refused(command);
+    assert!(said.contains("in use by another program") && said.contains("--port"), "{said}");
+
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg("serve")
+        .env_clear()
+        .env("HEIMDELL_HOME", home.path())
+        .env("HEIMDELL_PG_BIN", home.path().join("nowhere"));
+    let said = refused(command);
+    assert!(said.contains("PostgreSQL") && said.contains("HEIMDELL_PG_BIN"), "{said}");
+    assert!(said.lines().count() < 40, "more than a screen: {said}");
+
+    let mut command = Command::new(PROGRAM);
+    command.arg("migrate").env("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/none");
+    let said = refused(command);
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[test]
+fn the_first_user_is_made_from_the_shell_and_signs_in() {
+    let database = TestDatabase::new();
+    let create = |password: &str| {
+        let mut command = program(&database);
+        command.args([
+            "user",
+            "create",
+            "--organization",
+            "Acme",
+            "--email",
+            "ada@acme.test",
+            "--name",
+            "Ada",
+            "--role",
+            "ADMIN",
+            "--password-stdin",
+        ]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let weak = create("short");
+    assert!(!weak.status.success());
+    assert!(String::from_utf8_lossy(&weak.stderr).contains("12"), "{weak:?}");
+    for said in ["is added", "was there already"] {
+        let done = create("a long enough one");
+        assert!(String::from_utf8_lossy(&done.stdout).contains(said), "{done:?}");
+    }
+    let server = Process::start(program(&database));
+    let agent = ureq::Agent::new_with_defaults();
+    let body = r#"{"email": "ada@acme.test", "password": "a long enough one"}"#;
+    let url = format!("http://{}/api/auth/login", server.1);
+    let reply = agent.post(url).header("content-type", "application/json").send(body).unwrap();
+    assert_eq!(reply.status().as_u16(), 200);
+}
