@@ -3,7 +3,7 @@ use std::{io, sync::Arc};
 
 use crm_core::{
     database::Database,
-    gate::Gate,
+    gate::Gates,
     imports::{ImportJob, RevertJob},
 };
 use crm_ops::runner::{Runner, Running};
@@ -12,6 +12,6 @@ use crm_ops::runner::{Runner, Running};
 ///
 /// # Errors
 /// Where its threads cannot be started.
-pub fn start(database: Database, gate: Arc<dyn Gate>) -> io::Result<Running> {
-    Runner::new(database, gate).register::<ImportJob>().register::<RevertJob>().start()
+pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
+    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().start()
 }

@@ -15,6 +15,7 @@ mod imports;
 mod leads;
 mod organization;
 mod pipelines;
+mod policies;
 mod resource;
 mod saved_views;
 mod search;
@@ -23,7 +24,7 @@ mod tasks;
 mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 12] = [
+pub const TAGS: &[(&str, &str)] = &[
     ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
@@ -34,6 +35,7 @@ pub const TAGS: [(&str, &str); 12] = [
     ("Field history", "Who changed what, when, from what to what, and why."),
     ("Business units", "Brands or companies under one organization."),
     ("Pipelines", "The ways that deals go."),
+    ("Policies", "Who may do what, and why."),
     ("Configuration", "The organization, its fields and its people."),
     ("System", "Is it there, and what can it do."),
 ];
@@ -59,6 +61,7 @@ pub fn all() -> Vec<Endpoint> {
         exports::endpoints(),
         imports::endpoints(),
         custom_fields::endpoints(),
+        policies::endpoints(),
     ]
     .into_iter()
     .flatten()
