@@ -9,6 +9,7 @@ diesel::table! {
         timezone -> Text,
         base_currency -> Text,
         require_win_loss_review -> Bool,
+        policy_version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int8,
