@@ -27,7 +27,7 @@ pub const LARGEST_BODY: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a request waits for its turn at the database before it is told to come again.
-const TURN_DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const TURN_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What a handler answers.
 pub type Reply = HttpResponse;

@@ -5,6 +5,7 @@ mod companies;
 mod conventions;
 mod coverage;
 mod deals;
+mod imports;
 mod leads;
 mod openapi;
 mod organization;
