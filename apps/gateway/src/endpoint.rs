@@ -130,6 +130,18 @@ impl Endpoint {
         self.body("application/json", &reference)
     }
 
+    /// Takes a JSON body of this type, beside the reason for what it asks.
+    #[must_use]
+    pub fn commands<T: ToSchema>(mut self) -> Self {
+        self.schema::<T>();
+        let name = format!("{}Command", T::name());
+        let mut schema = self.schemas.get(&*T::name()).cloned().unwrap_or_default();
+        if let Some(properties) = schema["properties"].as_object_mut() {
+            properties.extend(schemas::reason());
+        }
+        self.named_schema(&name, schema).body("application/json", &schemas::reference(&name))
+    }
+
     /// Takes a body of this content type and schema.
     #[must_use]
     pub fn body(mut self, content_type: &str, schema: &Value) -> Self {

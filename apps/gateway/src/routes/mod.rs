@@ -7,6 +7,7 @@ mod companies;
 mod contacts;
 mod custom_fields;
 mod deals;
+mod decision_memory;
 mod exports;
 mod leads;
 mod organization;
@@ -16,10 +17,11 @@ mod system;
 mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 9] = [
+pub const TAGS: [(&str, &str); 10] = [
     ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
+    ("Decision memory", "What is known about deals, and why they were won and lost."),
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
     ("Business units", "Brands or companies under one organization."),
@@ -41,6 +43,7 @@ pub fn all() -> Vec<Endpoint> {
         companies::endpoints(),
         contacts::endpoints(),
         deals::endpoints(),
+        decision_memory::endpoints(),
         exports::endpoints(),
         custom_fields::endpoints(),
     ]

@@ -27,7 +27,8 @@ impl Things {
         keep("/api/leads", made("/api/leads", json!({"lastName": "Lead"})));
         keep("/api/contacts", made("/api/contacts", json!({"lastName": "Contact"})));
         keep("/api/companies", company);
-        keep("/api/deals", deal);
+        keep("/api/deals", deal.clone());
+        keep("dealId", deal);
         keep("/api/pipelines", pipelines["pipelines"][0]["id"].clone());
         keep("stageId", pipelines["pipelines"][0]["stages"][0]["id"].clone());
         keep("/api/business-units", json!(server.house.unit));

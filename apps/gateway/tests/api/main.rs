@@ -5,6 +5,7 @@ mod companies;
 mod conventions;
 mod coverage;
 mod deals;
+mod decision_memory;
 mod leads;
 mod openapi;
 mod organization;

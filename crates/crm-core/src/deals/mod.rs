@@ -12,7 +12,7 @@ use crate::{
     companies::Company,
     contacts::Contact,
     custom_fields::CustomValues,
-    gate::Action,
+    gate::{Action, Ask},
     leads::Lead,
     organizations,
     pipelines::{KINDS, Pipeline, Stage},
@@ -22,7 +22,8 @@ use crate::{
     users::User,
 };
 
-pub mod memory;
+pub mod intel;
+pub mod reviews;
 pub mod rules;
 mod visits;
 
@@ -203,7 +204,7 @@ pub fn create(tx: &mut Tx<'_>, patch: Patch) -> Result<Deal> {
 /// # Errors
 /// As [`create`].
 pub fn create_with_past(tx: &mut Tx<'_>, mut patch: Patch, past: Option<Past>) -> Result<Deal> {
-    let review = memory::take_review(&mut patch)?;
+    let review = reviews::take_review(&mut patch)?;
     let base = DealFields { currency: organizations::read(tx)?.fields.base_currency, ..DealFields::default() };
     let patch = patch.owned_by_caller(tx, "ownerId");
     let mut draft = Draft::<Deal>::over(tx, base, patch)?;
@@ -212,7 +213,8 @@ pub fn create_with_past(tx: &mut Tx<'_>, mut patch: Patch, past: Option<Past>) -
     let deal = tx.permit_new(draft)?.insert(tx)?;
     visits::begin(tx, &deal)?;
     if let Some(review) = review {
-        memory::record(tx, &deal, review)?;
+        let closed_at = deal.fields.closed_at.unwrap_or(tx.ctx.now);
+        reviews::record(tx, &deal, review, closed_at)?;
     }
     Ok(deal)
 }
@@ -224,7 +226,7 @@ pub fn create_with_past(tx: &mut Tx<'_>, mut patch: Patch, past: Option<Past>) -
 /// [`crate::Error::NotFound`], [`crate::Error::Forbidden`], [`crate::Error::Stale`], [`crate::Error::Conflict`] for won
 /// to lost without reopening, [`crate::Error::Invalid`] with `win_loss_review_required` where closing needs a review.
 pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
-    let review = memory::take_review(&mut patch)?;
+    let review = reviews::take_review(&mut patch)?;
     let deal = tx.lock(id)?;
     let mut change = Change::new(tx, deal, patch)?;
     rules::moving(tx, &mut change)?;
@@ -236,12 +238,18 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
         visits::move_on(tx, &deal)?;
     }
     if reopened {
-        memory::supersede(tx, &deal)?;
+        reviews::supersede(tx, &deal)?;
     }
     if let Some(review) = review {
-        memory::record(tx, &deal, review)?;
+        reviews::record(tx, &deal, review, tx.ctx.now)?;
     }
     Ok(deal)
+}
+
+/// A deal that the caller may see.
+pub(crate) fn see(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<Deal> {
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, Deal::KIND))?;
+    tx.find(id)
 }
 
 /// Notes that something was done about a deal. No edit: neither version nor history move.
