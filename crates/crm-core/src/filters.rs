@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    Ctx, Error, Result,
+    Ctx, Error, FieldError, Result,
     money::decimal,
     record::{COMMON, Field, FieldKind, Record},
     select::Condition,
@@ -26,8 +26,8 @@ pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Error 
 /// # Errors
 /// [`Error::Malformed`] for a parameter, an operator or a value that does not fit.
 pub fn parse<R: Record>(ctx: &Ctx, name: &str, value: &str) -> Result<Vec<Condition>> {
-    if value.contains('\0') {
-        return Err(malformed("invalid_value", format!("`{name}` contains a control character.")));
+    if name.contains('\0') || value.contains('\0') {
+        return Err(malformed("invalid_value", format!("`{}` contains a control character.", name.escape_debug())));
     }
     if name == "q" && R::SEARCHED {
         return Ok(search(value));
@@ -51,6 +51,37 @@ pub fn parse<R: Record>(ctx: &Ctx, name: &str, value: &str) -> Result<Vec<Condit
         (Some(field), Some(op)) => compare(field, op, value).map(|c| vec![c]),
         _ => Err(unknown::<R>(name)),
     }
+}
+
+/// A JSON object of list parameters, as saved views and bulk edits hold it: `{"status": "open", "employees[gte]": 10}`.
+///
+/// # Errors
+/// Each parameter that the list of `R` would not take, under `member`'s name.
+pub fn parameters<R: Record>(
+    ctx: &Ctx,
+    member: &str,
+    filters: &Value,
+) -> Result<Vec<(String, String)>, Vec<FieldError>> {
+    let Value::Object(filters) = filters else {
+        return Err(vec![FieldError::new(member, "invalid_type", "An object of list parameters.")]);
+    };
+    let (mut query, mut errors) = (Vec::new(), Vec::new());
+    for (name, value) in filters {
+        let mut refuse = |code: &str, why: &str| errors.push(FieldError::new(format!("{member}.{name}"), code, why));
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            _ => {
+                refuse("invalid_type", "A text, a number, true or false, as it would stand in a list's address.");
+                continue;
+            }
+        };
+        match parse::<R>(ctx, name, &value) {
+            Ok(_) => query.push((name.clone(), value)),
+            Err(error) => refuse(error.code(), &error.to_string()),
+        }
+    }
+    if errors.is_empty() { Ok(query) } else { Err(errors) }
 }
 
 /// `createdAfter` and `expectedCloseBefore`: the two ends of a span of time.

@@ -1,11 +1,15 @@
 //! The ground and the records of Heimdell CRM.
+mod about;
+pub mod activities;
 pub mod api_keys;
+pub mod bulk;
 pub mod business_units;
 pub mod change;
 pub mod clock;
 pub mod companies;
 pub mod contacts;
 pub mod ctx;
+mod cursor;
 pub mod custom_fields;
 pub mod database;
 pub mod deals;
@@ -27,10 +31,13 @@ pub mod personal_data;
 pub mod pipelines;
 pub mod reason_codes;
 pub mod record;
+pub mod saved_views;
 pub mod schema;
+pub mod search;
 pub mod select;
 pub mod sessions;
 pub mod statement;
+pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;

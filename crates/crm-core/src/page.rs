@@ -1,23 +1,16 @@
 //! Pages of a list by keyset: a page costs the same wherever it lies, and rows that come or go meanwhile shift nothing.
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
+pub use crate::cursor::{LARGEST, USUAL};
 use crate::{
     Ctx, Result, Tx,
+    cursor::{self, Position},
     filters::{self, malformed},
     gate::{Action, Ask},
     record::{Field, FieldKind, Record},
     select::{Condition, Select},
     statement::Bind,
 };
-
-/// The most that one page holds.
-pub const LARGEST: i64 = 200;
-/// What it holds where the caller asks for nothing else.
-pub const USUAL: i64 = 50;
 
 /// One page of records.
 #[derive(Debug)]
@@ -42,21 +35,6 @@ pub struct ListQuery {
     fingerprint: String,
 }
 
-/// Where a page begins: behind this sort value and id.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Position {
-    v: Option<String>,
-    i: Uuid,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Cursor {
-    #[serde(flatten)]
-    position: Position,
-    /// Ties the cursor to its organization, list, filter and sort, and to its own position.
-    c: String,
-}
-
 impl ListQuery {
     /// Understands the parameters of a list.
     ///
@@ -71,20 +49,20 @@ impl ListQuery {
             limit: USUAL,
             position: None,
             count: false,
-            fingerprint: fingerprint::<R>(ctx, query),
+            fingerprint: cursor::fingerprint(ctx, R::KIND, query),
         };
         list.sort::<R>(R::DEFAULT_SORT)?;
-        let mut cursor = None;
+        let mut begins_at = None;
         for (name, value) in query {
             match name.as_str() {
-                "limit" => list.limit = limit(value)?,
+                "limit" => list.limit = cursor::limit(value)?,
                 "count" => list.count = filters::flag("count", value)?,
-                "cursor" => cursor = Some(value),
+                "cursor" => begins_at = Some(value),
                 "sort" => list.sort::<R>(value)?,
                 _ => list.conditions.extend(filters::parse::<R>(ctx, name, value)?),
             }
         }
-        list.position = cursor.map(|text| list.open(text)).transpose()?;
+        list.position = begins_at.map(|text| cursor::open(&list.name(), text)).transpose()?;
         Ok(list)
     }
 
@@ -101,27 +79,9 @@ impl ListQuery {
         Ok(())
     }
 
-    fn open(&self, text: &str) -> Result<Position> {
-        let cursor: Option<Cursor> =
-            URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        cursor.filter(|c| c.c == self.checksum(&c.position)).map(|c| c.position).ok_or_else(|| {
-            malformed(
-                "invalid_cursor",
-                "The cursor is not one of this list. A cursor goes with the same filter and sort.",
-            )
-        })
-    }
-
-    fn seal(&self, position: Position) -> Result<String> {
-        let c = self.checksum(&position);
-        let bytes = serde_json::to_vec(&Cursor { position, c }).map_err(|e| crate::Error::Internal(Box::new(e)))?;
-        Ok(URL_SAFE_NO_PAD.encode(bytes))
-    }
-
-    fn checksum(&self, position: &Position) -> String {
-        let text =
-            format!("{}|{:?}|{}|{}{}", self.fingerprint, position.v, position.i, self.sort.name, self.descending);
-        hex::encode(&Sha256::digest(text)[..12])
+    /// What a cursor is tied to: the list, its filter and its sort.
+    fn name(&self) -> String {
+        format!("{}|{}{}", self.fingerprint, self.sort.name, self.descending)
     }
 
     /// The conditions of the filter.
@@ -179,23 +139,9 @@ fn tx_records<R: Record>(ctx: &Ctx, query: &ListQuery) -> Select<R> {
     Select::new(ctx).and_all(query.conditions.iter().cloned())
 }
 
-fn limit(value: &str) -> Result<i64> {
-    let limit = value.parse().ok().filter(|n| (1..=LARGEST).contains(n));
-    limit.ok_or_else(|| malformed("invalid_value", format!("`limit` is a whole number from 1 to {LARGEST}.")))
-}
-
 /// The fields by which a list can be sorted.
 pub fn sortable<R: Record>() -> impl Iterator<Item = &'static Field> {
     R::FIELDS.iter().chain(&crate::record::COMMON).filter(|f| f.sortable && f.kind != FieldKind::Custom)
-}
-
-/// Names the organization, the list and its filter, so that a cursor fits nothing else.
-fn fingerprint<R: Record>(ctx: &Ctx, query: &[(String, String)]) -> String {
-    let mut parts: Vec<_> =
-        query.iter().filter(|(name, _)| !matches!(name.as_str(), "cursor" | "limit" | "count")).collect();
-    parts.sort();
-    let text = format!("{}|{}|{parts:?}", ctx.organization, R::KIND);
-    hex::encode(&Sha256::digest(text)[..12])
 }
 
 /// One page of the records that the caller may see.
@@ -203,8 +149,22 @@ fn fingerprint<R: Record>(ctx: &Ctx, query: &[(String, String)]) -> String {
 /// # Errors
 /// [`crate::Error::Forbidden`], or [`crate::Error::Malformed`] as [`ListQuery::parse`] says.
 pub fn list<R: Record>(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<R>> {
+    list_where(tx, query, Vec::new())
+}
+
+/// As [`list`], of those records alone that also meet `conditions`: what a caller may see of records that are somebody's
+/// own.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_where<R: Record>(
+    tx: &mut Tx<'_>,
+    query: &[(String, String)],
+    conditions: Vec<Condition>,
+) -> Result<Page<R>> {
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, R::KIND))?;
-    let query = ListQuery::parse::<R>(tx.ctx, query)?;
+    let mut query = ListQuery::parse::<R>(tx.ctx, query)?;
+    query.conditions.extend(conditions);
     let total = match query.count {
         true => Some(count::<R>(tx, &query)?),
         false => None,
@@ -213,7 +173,7 @@ pub fn list<R: Record>(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Pa
     let more = items.len() > usize::try_from(query.limit).unwrap_or(usize::MAX);
     let next_cursor = if more {
         items.pop();
-        items.last().map(|last| query.position_of(last).and_then(|p| query.seal(p))).transpose()?
+        items.last().map(|last| query.position_of(last).and_then(|p| cursor::seal(&query.name(), p))).transpose()?
     } else {
         None
     };

@@ -23,8 +23,12 @@ pub enum Condition {
     IsNull(&'static str, bool),
     /// `(column, id) < (value, id)`: what follows a position.
     Beyond(&'static str, &'static str, Bind, Uuid),
+    /// `value <% column`: some words of the column resemble the value, as pg_trgm's word similarity has it.
+    Resembles(&'static str, Bind),
     /// Any of these.
     Any(Vec<Condition>),
+    /// All of these.
+    All(Vec<Condition>),
 }
 
 impl Condition {
@@ -60,19 +64,48 @@ impl Condition {
                 out.push_bind_param::<diesel::sql_types::Uuid, _>(id)?;
                 out.push_sql(")");
             }
-            Self::Any(conditions) => {
-                out.push_sql("(");
-                for (i, condition) in conditions.iter().enumerate() {
-                    if i > 0 {
-                        out.push_sql(" OR ");
-                    }
-                    condition.push(out, table)?;
-                }
-                out.push_sql(if conditions.is_empty() { "FALSE)" } else { ")" });
+            Self::Resembles(column, value) => {
+                value.push(out)?;
+                out.push_sql(" <% ");
+                qualified(out, table, column)?;
             }
+            Self::Any(conditions) => joined(out, table, conditions, " OR ", "FALSE")?,
+            Self::All(conditions) => joined(out, table, conditions, " AND ", "TRUE")?,
         }
         Ok(())
     }
+}
+
+fn joined<'b>(
+    out: &mut AstPass<'_, 'b, Pg>,
+    table: &str,
+    conditions: &'b [Condition],
+    word: &str,
+    none: &str,
+) -> QueryResult<()> {
+    out.push_sql("(");
+    for (i, condition) in conditions.iter().enumerate() {
+        if i > 0 {
+            out.push_sql(word);
+        }
+        condition.push(out, table)?;
+    }
+    out.push_sql(if conditions.is_empty() { none } else { "" });
+    out.push_sql(")");
+    Ok(())
+}
+
+/// Appends ` WHERE` all of these.
+pub(crate) fn push_where<'b>(
+    out: &mut AstPass<'_, 'b, Pg>,
+    table: &str,
+    conditions: &'b [Condition],
+) -> QueryResult<()> {
+    for (i, condition) in conditions.iter().enumerate() {
+        out.push_sql(if i == 0 { " WHERE " } else { " AND " });
+        condition.push(out, table)?;
+    }
+    Ok(())
 }
 
 fn qualified(out: &mut AstPass<'_, '_, Pg>, table: &str, column: &str) -> QueryResult<()> {
@@ -157,11 +190,7 @@ impl<R: Record> Select<R> {
     fn push_where<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(" FROM ");
         out.push_identifier(R::TABLE)?;
-        for (i, condition) in self.conditions.iter().enumerate() {
-            out.push_sql(if i == 0 { " WHERE " } else { " AND " });
-            condition.push(out, R::TABLE)?;
-        }
-        Ok(())
+        push_where(out, R::TABLE, &self.conditions)
     }
 }
 

@@ -14,8 +14,12 @@ pub fn digits(text: &str) -> String {
 
 /// A pattern for `LIKE` that finds `word` anywhere.
 pub fn contains(word: &str) -> String {
+    format!("%{}", begins(word))
+}
+
+/// A pattern for `LIKE` that finds what begins with `word`.
+pub fn begins(word: &str) -> String {
     let mut pattern = String::with_capacity(word.len() + 2);
-    pattern.push('%');
     for c in word.chars() {
         if matches!(c, '%' | '_' | '\\') {
             pattern.push('\\');
@@ -38,6 +42,7 @@ mod tests {
             assert_eq!(fold(text), folded);
         }
         assert_eq!(contains("50%_\\"), "%50\\%\\_\\\\%");
+        assert_eq!(begins("a_b"), "a\\_b%");
         assert_eq!(digits("+44 (0)20 7946-0958"), "4402079460958");
     }
 }

@@ -1,7 +1,9 @@
 //! Every address of the program. The list is the truth: routes, document and coverage test are made from it.
 use crate::endpoint::Endpoint;
 
+mod activities;
 mod auth;
+mod bulk;
 mod business_units;
 mod companies;
 mod contacts;
@@ -9,21 +11,27 @@ mod custom_fields;
 mod deals;
 mod decision_memory;
 mod exports;
+mod field_history;
 mod leads;
 mod organization;
 mod pipelines;
 mod resource;
+mod saved_views;
+mod search;
 mod system;
+mod tasks;
 mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 10] = [
+pub const TAGS: [(&str, &str); 12] = [
     ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
     ("Decision memory", "What is known about deals, and why they were won and lost."),
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
+    ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
+    ("Field history", "Who changed what, when, from what to what, and why."),
     ("Business units", "Brands or companies under one organization."),
     ("Pipelines", "The ways that deals go."),
     ("Configuration", "The organization, its fields and its people."),
@@ -44,6 +52,11 @@ pub fn all() -> Vec<Endpoint> {
         contacts::endpoints(),
         deals::endpoints(),
         decision_memory::endpoints(),
+        activities::endpoints(),
+        tasks::endpoints(),
+        saved_views::endpoints(),
+        search::endpoints(),
+        field_history::endpoints(),
         exports::endpoints(),
         custom_fields::endpoints(),
     ]

@@ -7,6 +7,7 @@ use validator::{Validate, ValidationError};
 
 use crate::{
     Currency, Id, Money, Patch, Result, Tx,
+    bulk::{self, BulkOutcome, Commands},
     business_units::BusinessUnit,
     change::{Change, Draft},
     companies::Company,
@@ -203,10 +204,15 @@ pub fn create(tx: &mut Tx<'_>, patch: Patch) -> Result<Deal> {
 ///
 /// # Errors
 /// As [`create`].
-pub fn create_with_past(tx: &mut Tx<'_>, mut patch: Patch, past: Option<Past>) -> Result<Deal> {
-    let review = reviews::take_review(&mut patch)?;
-    let base = DealFields { currency: organizations::read(tx)?.fields.base_currency, ..DealFields::default() };
+pub fn create_with_past(tx: &mut Tx<'_>, patch: Patch, past: Option<Past>) -> Result<Deal> {
     let patch = patch.owned_by_caller(tx, "ownerId");
+    create_over(tx, DealFields::default(), patch, past)
+}
+
+/// As [`create_with_past`], over fields that are already set.
+pub(crate) fn create_over(tx: &mut Tx<'_>, base: DealFields, mut patch: Patch, past: Option<Past>) -> Result<Deal> {
+    let review = reviews::take_review(&mut patch)?;
+    let base = DealFields { currency: organizations::read(tx)?.fields.base_currency, ..base };
     let mut draft = Draft::<Deal>::over(tx, base, patch)?;
     let stage = rules::starting_stage(tx, &mut draft)?;
     let review = rules::arriving(tx, &mut draft, stage.as_ref(), review, past)?;
@@ -250,6 +256,14 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
 pub(crate) fn see(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<Deal> {
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, Deal::KIND))?;
     tx.find(id)
+}
+
+/// Changes or deletes many deals at once. One `winLossReview` in the members serves each deal that they close.
+///
+/// # Errors
+/// As [`bulk::edit`].
+pub fn bulk(tx: &mut Tx<'_>, patch: Patch) -> Result<BulkOutcome> {
+    bulk::edit(tx, patch, &Commands { update, delete: |tx, id, patch| tx.delete(id, patch).map(|_| ()) })
 }
 
 /// Notes that something was done about a deal. No edit: neither version nor history move.

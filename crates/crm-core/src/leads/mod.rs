@@ -7,6 +7,7 @@ use validator::Validate;
 
 use crate::{
     Error, Id, Patch, Result, Tx,
+    bulk::{self, BulkOutcome, Commands},
     business_units::BusinessUnit,
     change::{Change, Draft},
     companies::Company,
@@ -19,6 +20,10 @@ use crate::{
     text::digits,
     users::User,
 };
+
+mod convert;
+
+pub use convert::{Conversion, Target, Targets, convert};
 
 /// A lead.
 #[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
@@ -212,6 +217,14 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Lead>, patch: Patch) -> Result<Lead> {
         return Err(Error::Conflict { code: "converted", detail });
     }
     tx.permit(change)?.save(tx)
+}
+
+/// Changes or deletes many leads at once.
+///
+/// # Errors
+/// As [`bulk::edit`].
+pub fn bulk(tx: &mut Tx<'_>, patch: Patch) -> Result<BulkOutcome> {
+    bulk::edit(tx, patch, &Commands { update, delete: |tx, id, patch| tx.delete(id, patch).map(|_| ()) })
 }
 
 /// Notes that something was done about a lead. No edit: neither version nor history move.

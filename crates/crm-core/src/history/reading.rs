@@ -1,0 +1,316 @@
+//! Reading the field history, newest first, of what the caller may see.
+use chrono::{DateTime, Utc};
+use diesel::sql_types as st;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{ChangedBy, FieldChange};
+use crate::{
+    Ctx, Error, Id, Page, Record, Result, Tx,
+    cursor::{self, Position},
+    filters::{self, malformed},
+    gate::{Action, Ask},
+    saved_views::{self, SavedView},
+    statement::Bind,
+    users::Role,
+};
+
+/// The kinds of record with a history that everybody may read who sees the record: their tables, and where a row says
+/// which business unit it belongs to.
+const KINDS: [(&str, &str, &str); 13] = [
+    ("lead", "leads", "business_unit_id"),
+    ("company", "companies", "business_unit_id"),
+    ("contact", "contacts", "business_unit_id"),
+    ("deal", "deals", "business_unit_id"),
+    ("activity", "activities", "business_unit_id"),
+    ("task", "tasks", "business_unit_id"),
+    ("business_unit", "business_units", "id"),
+    ("organization", "organizations", NO_UNIT),
+    ("user", "users", NO_UNIT),
+    ("pipeline", "pipelines", NO_UNIT),
+    ("stage", "stages", NO_UNIT),
+    ("custom_field", "custom_fields", NO_UNIT),
+    ("reason_code", "reason_codes", NO_UNIT),
+];
+
+const NO_UNIT: &str = "NULL::uuid";
+
+/// The changes of one record: `limit` and `cursor` as in every list. The history of kinds that only managers may read
+/// is empty, not absent, for a record that has none.
+///
+/// # Errors
+/// [`Error::NotFound`] for a record that the caller may not see, or that has never been; [`Error::Forbidden`];
+/// [`Error::Malformed`] for a parameter that does not fit.
+pub fn of_entity(
+    tx: &mut Tx<'_>,
+    entity_type: &str,
+    id: Uuid,
+    query: &[(String, String)],
+) -> Result<Page<FieldChange>> {
+    one(tx, entity_type, id, None, query)
+}
+
+/// The changes of one field of a record, by its wire name.
+///
+/// # Errors
+/// As [`of_entity`].
+pub fn of_field(
+    tx: &mut Tx<'_>,
+    entity_type: &str,
+    id: Uuid,
+    field_name: &str,
+    query: &[(String, String)],
+) -> Result<Page<FieldChange>> {
+    one(tx, entity_type, id, Some(field_name), query)
+}
+
+fn one(
+    tx: &mut Tx<'_>,
+    entity_type: &str,
+    id: Uuid,
+    field_name: Option<&str>,
+    query: &[(String, String)],
+) -> Result<Page<FieldChange>> {
+    if entity_type.contains('\0') || field_name.is_some_and(|name| name.contains('\0')) {
+        return Err(Error::NotFound);
+    }
+    let list = format!("{entity_type}/{id}/{}", field_name.unwrap_or_default());
+    let mut filter = Filter::parse(tx.ctx, &list, query, &[])?;
+    check_visible(tx, entity_type, id)?;
+    filter.narrow(" AND h.entity_type = {}", entity_type);
+    filter.narrow(" AND h.entity_id = {}", id);
+    if let Some(field_name) = field_name {
+        filter.narrow(" AND h.field_name = {}", field_name);
+    }
+    filter.page(tx)
+}
+
+/// What can be asked of the recent changes, beside `limit` and `cursor`, and what each means in SQL.
+const RECENT: [(&str, &str); 6] = [
+    ("entityType", " AND h.entity_type = {}"),
+    ("userId", " AND h.changed_by = {}"),
+    ("fieldName", " AND h.field_name = {}"),
+    ("reasonCode", " AND h.reason_code = {}"),
+    ("from", " AND h.changed_at >= {}"),
+    ("to", " AND h.changed_at < {}"),
+];
+
+/// What has changed of late in all records that the caller may see, for ADMIN and MANAGER. `from` is included, `to` is
+/// not. Records that are gone show to those alone who see every business unit.
+///
+/// # Errors
+/// [`Error::Forbidden`] `role_required`; [`Error::Malformed`] for a parameter that does not fit.
+pub fn recent(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<FieldChange>> {
+    check_manager(tx.ctx)?;
+    let mut filter = Filter::parse(tx.ctx, "recent", query, &RECENT)?;
+    filter.narrow_to_own_views(tx.ctx);
+    filter.narrow_to_units(tx.ctx);
+    filter.page(tx)
+}
+
+fn check_manager(ctx: &Ctx) -> Result<()> {
+    if ctx.role >= Role::Manager {
+        return Ok(());
+    }
+    let reason = format!("Your role {} may not read this history; a MANAGER or an ADMIN may.", ctx.role);
+    Err(Error::Forbidden { code: "role_required", reason })
+}
+
+/// May the caller see that record? One that is deleted is seen by those who saw it before.
+fn check_visible(tx: &mut Tx<'_>, entity_type: &str, id: Uuid) -> Result<()> {
+    if entity_type == SavedView::KIND {
+        return saved_views::read(tx, id.into()).map(|_| ());
+    }
+    let Some((kind, table, unit)) = KINDS.iter().find(|(kind, ..)| *kind == entity_type) else {
+        return check_manager(tx.ctx);
+    };
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, kind))?;
+    let text = format!("SELECT {unit} FROM {table} WHERE organization_id = {{org}} AND id = {{}}");
+    let standing = tx.sql_text::<st::Nullable<st::Uuid>>(text).with(|s| s.bind(id)).first::<Option<Uuid>>(tx)?;
+    let unit = match standing {
+        Some(unit) => unit,
+        None => unit_when_deleted(tx, kind, id)?.ok_or(Error::NotFound)?,
+    };
+    match (&tx.ctx.scope.units, unit) {
+        (Some(units), Some(unit)) if !units.contains(&unit.into()) => Err(Error::NotFound),
+        _ => Ok(()),
+    }
+}
+
+/// The unit that a deleted record belonged to: its deletion has told what each field held.
+fn unit_when_deleted(tx: &mut Tx<'_>, kind: &str, id: Uuid) -> Result<Option<Option<Uuid>>> {
+    let rows = tx
+        .sql::<(st::Text, st::Nullable<st::Jsonb>)>(
+            "SELECT h.field_name, h.old_value FROM field_history h, field_history d \
+             WHERE h.organization_id = {org} AND h.entity_type = {} AND h.entity_id = {} \
+             AND d.organization_id = h.organization_id AND d.entity_type = h.entity_type AND d.entity_id = h.entity_id \
+             AND d.field_name = 'deletedAt' AND d.entity_version = h.entity_version \
+             AND h.field_name IN ('deletedAt', 'businessUnitId')",
+        )
+        .with(|s| s.bind(kind).bind(id))
+        .all::<(String, Option<Value>)>(tx)?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let unit = rows.into_iter().find(|(field, _)| field == "businessUnitId").and_then(|(_, unit)| unit);
+    Ok(Some(unit.as_ref().and_then(Value::as_str).and_then(|unit| unit.parse().ok())))
+}
+
+/// What is read: conditions in SQL and their values, and which page.
+struct Filter {
+    list: String,
+    sql: String,
+    binds: Vec<Bind>,
+    limit: i64,
+    begins_at: Option<Position>,
+}
+
+impl Filter {
+    fn parse(ctx: &Ctx, list: &str, query: &[(String, String)], known: &[(&str, &'static str)]) -> Result<Self> {
+        let list = cursor::fingerprint(ctx, &format!("field_history/{list}"), query);
+        let mut filter = Self { list, sql: String::new(), binds: Vec::new(), limit: cursor::USUAL, begins_at: None };
+        for (name, value) in query {
+            match name.as_str() {
+                "limit" => filter.limit = cursor::limit(value)?,
+                "cursor" => filter.begins_at = Some(cursor::open(&filter.list, value)?),
+                _ => match known.iter().find(|(known, _)| known == name) {
+                    Some((name, sql)) => filter.narrow(sql, parameter(ctx, name, value)?),
+                    None => return Err(unknown(name, known)),
+                },
+            }
+        }
+        Ok(filter)
+    }
+
+    fn narrow(&mut self, sql: &str, value: impl Into<Bind>) {
+        self.sql.push_str(sql);
+        self.binds.push(value.into());
+    }
+
+    /// Of saved views, only those that the caller sees.
+    fn narrow_to_own_views(&mut self, ctx: &Ctx) {
+        self.narrow(
+            " AND (h.entity_type <> 'saved_view' OR EXISTS (SELECT FROM saved_views v \
+             WHERE v.organization_id = {org} AND v.id = h.entity_id AND (v.is_shared OR v.owner_id = {})))",
+            ctx.actor.user(),
+        );
+    }
+
+    /// Of records that belong to units, only those of the caller's.
+    fn narrow_to_units(&mut self, ctx: &Ctx) {
+        let Some(units) = &ctx.scope.units else { return };
+        self.sql.push_str(" AND CASE h.entity_type");
+        for (kind, table, unit) in KINDS.iter().filter(|(.., unit)| *unit != NO_UNIT) {
+            let sql = format!(
+                " WHEN '{kind}' THEN EXISTS (SELECT FROM {table} r WHERE r.organization_id = {{org}} \
+                 AND r.id = h.entity_id AND (r.{unit} IS NULL OR r.{unit} = ANY({{}})))"
+            );
+            self.narrow(&sql, units.as_slice());
+        }
+        self.sql.push_str(" ELSE TRUE END");
+    }
+
+    fn page(mut self, tx: &mut Tx<'_>) -> Result<Page<FieldChange>> {
+        if let Some(position) = self.begins_at.take() {
+            self.narrow(" AND (h.changed_at, h.id) < ({}", position.v.as_deref().and_then(filters::instant));
+            self.narrow(", {})", position.i);
+        }
+        let text = format!("{COLUMNS}{} ORDER BY h.changed_at DESC, h.id DESC LIMIT {}", self.sql, self.limit + 1);
+        let binds = std::mem::take(&mut self.binds);
+        let query = tx.sql_text::<Columns>(text).with(|s| binds.into_iter().fold(s, |s, value| s.bind(value)));
+        let mut items: Vec<_> = query.all::<Row>(tx)?.into_iter().map(FieldChange::from).collect();
+        let size = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = items.len() > size;
+        items.truncate(size);
+        let next_cursor = match items.last().filter(|_| more) {
+            Some(last) => {
+                let at = last.changed_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+                Some(cursor::seal(&self.list, Position { v: Some(at), i: last.id.uuid() })?)
+            }
+            None => None,
+        };
+        Ok(Page { items, next_cursor, total: None })
+    }
+}
+
+fn parameter(ctx: &Ctx, name: &str, value: &str) -> Result<Bind> {
+    let invalid = |what: &str| malformed("invalid_value", format!("`{name}`: {what}."));
+    match name {
+        "from" | "to" => filters::instant(value)
+            .map(Bind::from)
+            .ok_or_else(|| invalid("an instant as 2025-12-16T10:00:00Z, or a day, was expected")),
+        "userId" if value == "me" => match ctx.actor.user() {
+            Some(user) => Ok(user.into()),
+            None => Err(invalid("nobody is signed in who could be `me`")),
+        },
+        "userId" => value.parse::<Uuid>().map(Bind::from).map_err(|_| invalid("an id or `me` was expected")),
+        _ if value.contains('\0') => Err(invalid("contains a control character")),
+        _ => Ok(value.into()),
+    }
+}
+
+fn unknown(name: &str, known: &[(&str, &str)]) -> Error {
+    let names: Vec<_> = known.iter().map(|(name, _)| *name).chain(["limit", "cursor"]).collect();
+    malformed("unknown_parameter", format!("There is no parameter `{name}`. There are: {}.", names.join(", ")))
+}
+
+const COLUMNS: &str = "SELECT h.id, h.entity_type, h.entity_id, h.field_name, h.old_value, h.new_value, u.id, u.name, \
+     h.actor, h.reason_code, h.note, h.change_set_id, h.request_id, h.changed_at FROM field_history h \
+     LEFT JOIN users u ON u.organization_id = h.organization_id AND u.id = h.changed_by \
+     WHERE h.organization_id = {org}";
+
+type Columns = (
+    st::Uuid,
+    st::Text,
+    st::Uuid,
+    st::Text,
+    st::Nullable<st::Jsonb>,
+    st::Nullable<st::Jsonb>,
+    st::Nullable<st::Uuid>,
+    st::Nullable<st::Text>,
+    st::Text,
+    st::Nullable<st::Text>,
+    st::Nullable<st::Text>,
+    st::Uuid,
+    st::Text,
+    st::Timestamptz,
+);
+
+type Row = (
+    Id<FieldChange>,
+    String,
+    Uuid,
+    String,
+    Option<Value>,
+    Option<Value>,
+    Option<Uuid>,
+    Option<String>,
+    String,
+    Option<String>,
+    Option<String>,
+    Uuid,
+    String,
+    DateTime<Utc>,
+);
+
+impl From<Row> for FieldChange {
+    fn from(row: Row) -> Self {
+        let (id, entity_type, entity_id, field_name, old_value, new_value, user, name, ..) = row;
+        let (.., actor, reason_code, note, change_set_id, request_id, changed_at) = row;
+        Self {
+            id,
+            entity_type,
+            entity_id,
+            field_name,
+            old_value: old_value.unwrap_or_default(),
+            new_value: new_value.unwrap_or_default(),
+            changed_by: user.zip(name).map(|(id, name)| ChangedBy { id: id.into(), name }),
+            actor,
+            reason_code,
+            note,
+            change_set_id,
+            request_id,
+            changed_at,
+        }
+    }
+}

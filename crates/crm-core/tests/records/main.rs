@@ -1,0 +1,11 @@
+//! The records and what is done with many of them, on a real database.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod activities;
+mod bulk_edits;
+mod conversions;
+mod histories;
+mod house;
+mod saved_views;
+mod searches;
+mod tasks;

@@ -1,0 +1,136 @@
+use crm_core::{
+    Ctx, change,
+    companies::Company,
+    contacts::Contact,
+    deals,
+    search::{self, Hit},
+};
+use serde_json::json;
+
+use crate::house::{House, code, now, patch, query};
+
+fn hits(house: &House, ctx: &Ctx, parameters: &[(&str, &str)]) -> Vec<Hit> {
+    house.run(ctx, |tx| search::search(tx, &query(parameters))).unwrap()
+}
+
+fn titles(house: &House, ctx: &Ctx, q: &str) -> Vec<String> {
+    hits(house, ctx, &[("q", q)]).into_iter().map(|hit| format!("{} {}", hit.type_, hit.title)).collect()
+}
+
+fn furnish(house: &House, ctx: &Ctx) {
+    house.lead(
+        ctx,
+        json!({"firstName": "Grace", "lastName": "Hopper", "companyName": "Navy", "phone": "020 7946-0958"}),
+    );
+    for (name, domain) in
+        [("Acme", "acme.example"), ("Acmetronics", "tronics.example"), ("Köln Werke", "werke.example")]
+    {
+        house.make::<Company>(ctx, json!({"name": name, "domain": domain}));
+    }
+    let phone = "+44 (0)20 7946 1111";
+    house.make::<Contact>(
+        ctx,
+        json!({"firstName": "José", "lastName": "Núñez", "email": "jose@acme.example", "phone": phone}),
+    );
+    for title in ["Renewal for Acme 100%", "Harbour crane"] {
+        house.run(ctx, |tx| deals::create(tx, patch(json!({"title": title})))).unwrap();
+    }
+}
+
+#[test]
+fn everything_is_found_by_what_people_type() {
+    let house = House::new();
+    let rep = house.rep();
+    furnish(&house, &rep);
+    let cases: [(&str, &[&str]); 17] = [
+        ("acme", &["company Acme", "company Acmetronics", "deal Renewal for Acme 100%", "contact José Núñez"]),
+        ("ACME renewal", &["deal Renewal for Acme 100%"]),
+        ("grace hopper", &["lead Grace Hopper"]),
+        ("hopper grace", &["lead Grace Hopper"]),
+        ("Gracee Hoper", &["lead Grace Hopper"]),
+        ("harbuor", &[]),
+        ("harbor crane", &["deal Harbour crane"]),
+        ("jose nunez", &["contact José Núñez"]),
+        ("koln", &["company Köln Werke"]),
+        ("ha", &["deal Harbour crane"]),
+        ("100%", &["deal Renewal for Acme 100%"]),
+        ("https://www.tronics.example/about?x=1", &["company Acmetronics"]),
+        ("jose@acme.example", &["contact José Núñez", "company Acme"]),
+        ("+44 20 7946 0958", &["lead Grace Hopper"]),
+        ("(020) 7946 1111", &["contact José Núñez"]),
+        ("79460958", &["lead Grace Hopper"]),
+        ("zzzz", &[]),
+    ];
+    for (q, expected) in cases {
+        let mut found = titles(&house, &rep, q);
+        if q == "acme" {
+            found[2..].sort();
+            found[2..].reverse();
+        }
+        assert_eq!(found, expected, "{q}");
+    }
+}
+
+#[test]
+fn exact_comes_before_prefix_before_contained_before_similar_and_then_the_most_recent() {
+    let house = House::new();
+    let rep = house.rep();
+    let company = |name: &str, days: i64| {
+        let mut ctx = rep.clone();
+        ctx.now = now() + chrono::TimeDelta::days(days);
+        house.run(&ctx, |tx| change::create::<Company>(tx, patch(json!({"name": name})))).unwrap();
+    };
+    for (name, days) in
+        [("Hooper", 0), ("The Hopper", 9), ("Hoppers", 8), ("Hopper Group", 1), ("Hopper Holding", 7), ("HOPPER", 0)]
+    {
+        company(name, days);
+    }
+    let found = hits(&house, &rep, &[("q", "hopper")]);
+    let order: Vec<_> = found.iter().map(|hit| hit.title.as_str()).collect();
+    assert_eq!(order[..5], ["HOPPER", "Hopper Holding", "Hopper Group", "Hoppers", "The Hopper"]);
+    let scores: Vec<_> = found.iter().map(|hit| hit.score).collect();
+    assert_eq!(scores[..5], [1.0, 0.95, 0.95, 0.9, 0.8]);
+    assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)) && scores.is_sorted_by(|a, b| a >= b));
+    let few = hits(&house, &rep, &[("q", "hopper"), ("limit", "2")]);
+    assert_eq!(few.iter().map(|hit| hit.title.as_str()).collect::<Vec<_>>(), order[..2]);
+}
+
+#[test]
+fn a_search_is_of_the_kinds_that_were_asked_for() {
+    let house = House::new();
+    let rep = house.rep();
+    furnish(&house, &rep);
+    let found = hits(&house, &rep, &[("q", "acme"), ("types", "deal,lead")]);
+    assert_eq!(found.len(), 1);
+    let hit = serde_json::to_value(&found[0]).unwrap();
+    assert_eq!(hit["type"], "deal");
+    assert_eq!(hit["subtitle"], "open");
+    assert_eq!(hit["businessUnitId"], json!(null));
+    assert!(hit.get("updatedAt").is_none());
+    for (parameters, refusal) in [
+        (vec![("q", "a")], "invalid_value"),
+        (vec![("q", " é ")], "invalid_value"),
+        (vec![], "invalid_value"),
+        (vec![("q", "ab\0c")], "invalid_value"),
+        (vec![("q", "acme"), ("limit", "51")], "invalid_value"),
+        (vec![("q", "acme"), ("types", "deal,user")], "invalid_value"),
+        (vec![("q", "acme"), ("sort", "name")], "unknown_parameter"),
+    ] {
+        assert_eq!(code(house.run(&rep, |tx| search::search(tx, &query(&parameters)))), refusal, "{parameters:?}");
+    }
+    let long = "ab ".repeat(80);
+    assert_eq!(code(house.run(&rep, |tx| search::search(tx, &query(&[("q", &long)])))), "invalid_value");
+}
+
+#[test]
+fn other_units_and_organizations_are_not_searched() {
+    let house = House::new();
+    let rep = house.rep();
+    for (name, unit) in [("Acme North", Some(house.north)), ("Acme South", Some(house.south)), ("Acme Both", None)] {
+        house.make::<Company>(&rep, json!({"name": name, "businessUnitId": unit}));
+    }
+    let mut found = titles(&house, &house.southerner(), "acme");
+    found.sort();
+    assert_eq!(found, ["company Acme Both", "company Acme South"]);
+    assert_eq!(titles(&house, &house.stranger(), "acme"), [""; 0]);
+}
