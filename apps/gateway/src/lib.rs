@@ -5,6 +5,7 @@ pub mod config;
 pub mod console;
 pub mod document;
 pub mod endpoint;
+pub mod parameters;
 pub mod problem;
 pub mod reply;
 pub mod routes;

@@ -3,11 +3,14 @@ use crm_core::deals::{
     intel::{self, DealIntel},
     reviews::{self, ReviewInput, WinLossReview},
 };
+use crm_forecast::database::patterns::{self, Closed, Patterns};
 use serde_json::json;
 
+use super::forecasting::deals;
 use crate::{
     call::{Call, Reply},
     endpoint::Endpoint,
+    parameters::{Parameters, about_deals, check_order},
     reply::Answer,
     schemas,
 };
@@ -53,7 +56,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "competitors": ["Salesforce", "HubSpot"]
             }))
             .answers::<DealIntel>(200, "dealIntel", "What is known now."),
+        pattern_report(),
     ]
+}
+
+fn pattern_report() -> Endpoint {
+    let words = "Shares of deals won among those that closed, by reason, competitor, objection, owner and size; `lift` \
+                 compares with all of them. A group of fewer than five has no rate.";
+    let span = json!({"type": "string"});
+    about_deals(Endpoint::get("/api/deals/win-loss/patterns", "readPatterns", read_patterns))
+        .says(TAG, "What goes with winning?", words)
+        .query("from", &span, "Deals that closed at this instant or later, or on this day in UTC.")
+        .query("to", &span, "Deals that closed before this instant, or on this day in UTC at the latest.")
+        .answers::<Patterns>(200, "patterns", "The patterns.")
 }
 
 fn read_review(call: Call) -> impl Future<Output = Reply> {
@@ -68,7 +83,7 @@ fn create_review(call: Call) -> impl Future<Output = Reply> {
         let deal = reviews::lock_to_review(tx, request.id_at("dealId")?)?;
         let address = format!("/api/deals/{}/win-loss", deal.id);
         let (review, patch) = request.command::<ReviewInput>()?;
-        Ok(Answer::one("winLossReview", &reviews::create(tx, deal, review, patch)?)?.created(address))
+        Ok(Answer::one("winLossReview", &reviews::create(tx, &deal, review, patch)?)?.created(address))
     })
 }
 
@@ -85,4 +100,14 @@ fn read_intel(call: Call) -> impl Future<Output = Reply> {
 
 fn put_intel(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| known(&intel::put(tx, request.id_at("dealId")?, request.patch()?)?))
+}
+
+fn read_patterns(call: Call) -> impl Future<Output = Reply> {
+    call.read(|tx, request| {
+        let given = Parameters::of(request, ["pipelineId", "businessUnitId", "from", "to"])?;
+        let closed = Closed { from: given.beginning("from")?, until: given.end("to")? };
+        check_order(["from", "to"], closed.from.as_ref(), closed.until.as_ref())?;
+        let filter = deals(tx, &given)?;
+        Answer::one("patterns", &patterns::read(tx, &filter, &closed)?)
+    })
 }

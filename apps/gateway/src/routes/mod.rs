@@ -7,11 +7,13 @@ mod bulk;
 mod business_units;
 mod companies;
 mod contacts;
+mod copilot;
 mod custom_fields;
 mod deals;
 mod decision_memory;
 mod exports;
 mod field_history;
+mod forecasting;
 mod leads;
 mod organization;
 mod pipelines;
@@ -23,11 +25,12 @@ mod tasks;
 mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 12] = [
+pub const TAGS: [(&str, &str); 13] = [
     ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
     ("Decision memory", "What is known about deals, and why they were won and lost."),
+    ("Forecasting", "What stands in the pipeline, what will come of it, and what to do first."),
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
     ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
@@ -52,6 +55,8 @@ pub fn all() -> Vec<Endpoint> {
         contacts::endpoints(),
         deals::endpoints(),
         decision_memory::endpoints(),
+        forecasting::endpoints(),
+        copilot::endpoints(),
         activities::endpoints(),
         tasks::endpoints(),
         saved_views::endpoints(),

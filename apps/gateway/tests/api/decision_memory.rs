@@ -1,17 +1,14 @@
 //! Decision memory over HTTP: intel of deals, reviews of closes.
 use serde_json::{Value, json};
 
-use crate::client::{Client, Server};
+use crate::{
+    client::{Client, Server},
+    forecasting::{Past, stage},
+};
 
 fn deal(client: Client<'_>, body: Value) -> String {
     let made = client.post("/api/deals", &body).expect(201);
     format!("/api/deals/{}", made["deal"]["id"].as_str().unwrap())
-}
-
-fn stage(server: &Server, name: &str) -> Value {
-    let pipelines = server.admin().get("/api/pipelines").expect(200);
-    let stages = pipelines["pipelines"][0]["stages"].as_array().unwrap().clone();
-    stages.into_iter().find(|s| s["name"] == name).unwrap()["id"].clone()
 }
 
 #[test]
@@ -129,4 +126,75 @@ fn what_lies_in_another_unit_is_not_there() {
     assert_eq!(server.rep().put(&format!("{path}/intel"), &json!({"decisionMaker": "x"})).refused(404), "not_found");
     assert_eq!(server.rep().get(&format!("{path}/win-loss")).refused(404), "not_found");
     assert_eq!(server.rep().post(&format!("{path}/win-loss"), &review).refused(404), "not_found");
+}
+
+#[test]
+fn patterns_tell_what_goes_with_winning() {
+    let server = Server::start();
+    let past = Past::of(&server, &server.house.manager);
+    for (won, spelling, value) in [
+        (true, "HubSpot", 2_000),
+        (true, "hub spot", 2_000),
+        (true, "HubSpot", 2_000),
+        (false, "Hubspot", 60_000),
+        (false, "HubSpot", 60_000),
+        (false, "Salesforce", 60_000),
+        (false, "Salesforce", 60_000),
+        (false, "Salesforce", 60_000),
+    ] {
+        let deal = past.deal(20.0, &json!({"title": spelling, "value": value}));
+        let intel = json!({"competitors": [spelling], "objections": ["Price too high"]});
+        server.manager().put(&format!("/api/deals/{deal}/intel"), &intel).expect(200);
+        let (outcome, reason) = if won { ("won", "best_price") } else { ("lost", "price") };
+        past.close(10.0, deal, outcome, reason);
+    }
+    past.deal(5.0, &json!({"title": "Open"}));
+    let seen = server.rep().get("/api/deals/win-loss/patterns").expect(200)["patterns"].clone();
+    assert_eq!((&seen["n"], &seen["won"], &seen["winRate"]), (&json!(8), &json!(3), &json!(0.375)));
+    assert_eq!((&seen["reviewedDealsCount"], &seen["averageCycleDays"]), (&json!(8), &json!(10.0)));
+    assert!(seen["low"].as_f64() < Some(0.375) && Some(0.375) < seen["high"].as_f64());
+    let group = &seen["byCompetitor"][0];
+    assert_eq!((&group["key"], &group["label"], &group["n"]), (&json!("hubspot"), &json!("HubSpot"), &json!(5)));
+    assert_eq!((&group["rate"], &group["lift"], &group["insufficientData"]), (&json!(0.6), &json!(1.6), &json!(false)));
+    let few = &seen["byCompetitor"][1];
+    assert_eq!((&few["label"], &few["n"], &few["insufficientData"]), (&json!("Salesforce"), &json!(3), &json!(true)));
+    assert!(few.get("rate").is_none() && few.get("lift").is_none() && few.get("low").is_none());
+    let reason = &seen["byReason"][0];
+    assert_eq!((&reason["key"], &reason["label"], &reason["lost"]), (&json!("price"), &json!("Price"), &json!(5)));
+    assert_eq!((&reason["rate"], &reason["lift"]), (&json!(0.0), &json!(0.0)));
+    assert_eq!((&seen["byObjection"][0]["key"], &seen["byObjection"][0]["n"]), (&json!("pricetoohigh"), &json!(8)));
+    assert_eq!(seen["byOwner"][0]["key"], json!(server.house.manager.id));
+    let sizes: Vec<_> = seen["bySize"].as_array().unwrap().iter().map(|g| (&g["key"], &g["n"])).collect();
+    assert_eq!(sizes, [(&json!("1000"), &json!(3)), (&json!("50000"), &json!(5))]);
+
+    let day = (past.now - chrono::TimeDelta::days(10)).date_naive();
+    let at = |query: String| {
+        server.rep().get(&format!("/api/deals/win-loss/patterns?{query}")).expect(200)["patterns"]["n"].clone()
+    };
+    assert_eq!(at(format!("from={day}&to={day}")), json!(8));
+    assert_eq!(at(format!("from={}", day.succ_opt().unwrap())), json!(0));
+    assert_eq!(at(format!("to={}", day.pred_opt().unwrap())), json!(0));
+    assert_eq!(at(format!("businessUnitId={}", server.house.unit)), json!(0));
+    for query in ["from=x", "from=2026-01-02&to=2025-01-01", "pipelineId=1"] {
+        let reply = server.rep().get(&format!("/api/deals/win-loss/patterns?{query}"));
+        assert_eq!(reply.refused(400), "invalid_value", "{query}");
+    }
+    assert_eq!(server.rep().get("/api/deals/win-loss/patterns?ownerId=me").refused(400), "unknown_parameter");
+}
+
+#[test]
+fn patterns_of_other_units_and_organizations_are_not_seen() {
+    let server = Server::start();
+    let past = Past::of(&server, &server.house.manager);
+    let deal = past.deal(20.0, &json!({"title": "South", "businessUnitId": server.house.other_unit}));
+    past.close(10.0, deal, "won", "best_fit");
+    let seen = |client: Client<'_>| client.get("/api/deals/win-loss/patterns").expect(200)["patterns"].clone();
+    assert_eq!(seen(server.manager())["n"], json!(1));
+    assert_eq!(seen(server.manager())["insufficientData"], json!(true));
+    assert!(seen(server.manager()).get("winRate").is_none());
+    for client in [server.rep(), server.with(&server.house.stranger.token)] {
+        let nothing = seen(client);
+        assert_eq!((&nothing["n"], &nothing["byReason"], &nothing["byOwner"]), (&json!(0), &json!([]), &json!([])));
+        assert_eq!(nothing["averageCycleDays"], Value::Null);
+    }
 }

@@ -84,11 +84,11 @@ pub fn lock_to_review(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<Deal> {
 /// # Errors
 /// [`Error::Conflict`] `already_reviewed` for a second review of the same close; [`Error::Forbidden`],
 /// [`Error::Stale`], [`Error::Invalid`].
-pub fn create(tx: &mut Tx<'_>, deal: Deal, review: ReviewInput, mut patch: Patch) -> Result<WinLossReview> {
+pub fn create(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, mut patch: Patch) -> Result<WinLossReview> {
     if deal.fields.status != "open" {
-        return add(tx, &deal, review, &patch);
+        return add(tx, deal, review, &patch);
     }
-    let stage = closing_stage(tx, &deal, &review)?;
+    let stage = closing_stage(tx, deal, &review)?;
     patch.members.insert("stageId".into(), stage.into());
     patch.members.insert(MEMBER.into(), Value::Object(patch::object(&review)?));
     super::update(tx, deal.id, patch).map_err(unprefixed)?;
