@@ -128,9 +128,8 @@ pub(super) fn estimates(tx: &mut Tx<'_>, filter: &DealFilter) -> Result<Vec<Esti
     stages.into_iter().map(learn).collect()
 }
 
-/// Each stage's first visits, in whole days begun, alike ones counted. A deal's way is cut into runs: reopening and a
-/// move to another pipeline begin another, and a run that leaves for another pipeline ends open. Rounding days up
-/// keeps every comparison with a whole number of days as it is.
+/// Each stage's first visits, in real days. A deal's way is cut into runs: reopening and a move to another pipeline
+/// begin another, and a run that leaves for another pipeline ends open.
 const PASSAGES: &str = concat!(
     "WITH steps AS (SELECT v.deal_id, v.visit, v.pipeline_id, v.stage_id, v.entered_at, \
        coalesce(s.kind, 'open') AS kind, lead(v.entered_at) OVER way AS next_at, \
@@ -151,32 +150,28 @@ const PASSAGES: &str = concat!(
      spells AS (SELECT stage_id, ending, coalesce(next_at, {}) - entered_at AS stood, \
        CASE ending WHEN 'open' THEN coalesce(cut_at, {}) ELSE closed_at END - entered_at AS watched \
      FROM visits WHERE kind = 'open' AND nth = 1 AND pipeline_id = coalesce({}, pipeline_id)) \
-     SELECT stage_id, ending, greatest(ceil(extract(epoch FROM stood) / 86400), 0)::integer, \
-       greatest(ceil(extract(epoch FROM watched) / 86400), 0)::integer, count(*) \
-     FROM spells GROUP BY 1, 2, 3, 4"
+     SELECT stage_id, ending, greatest(extract(epoch FROM stood)::float8 / 86400, 0), \
+       greatest(extract(epoch FROM watched)::float8 / 86400, 0) FROM spells"
 );
 
-type PassageRow = (st::Uuid, st::Text, st::Integer, st::Integer, st::BigInt);
+type PassageRow = (st::Uuid, st::Text, st::Double, st::Double);
 
 fn passages(tx: &mut Tx<'_>, filter: &DealFilter) -> Result<BTreeMap<Id<Stage>, Vec<Passage>>> {
     // A deal teaches the pipelines that it has gone, not the one that it goes now; and whoever owns it.
     let deals = DealFilter { business_unit_id: filter.business_unit_id, ..DealFilter::default() };
     let (ctx, now) = (tx.ctx, tx.ctx.now);
-    let rows: Vec<(Id<Stage>, String, i32, i32, i64)> = tx
+    let rows: Vec<(Id<Stage>, String, f64, f64)> = tx
         .sql::<PassageRow>(PASSAGES)
         .with(|s| deals.bind(ctx, s).bind(now).bind(now).bind(filter.pipeline_id))
         .all(tx)?;
     let mut passages: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (stage, ending, stood, watched, alike) in rows {
+    for (stage, ending, left_after, days) in rows {
         let ending = match ending.as_str() {
             "won" => Ending::Won,
             "lost" => Ending::Lost,
             _ => Ending::Open,
         };
-        let spell = Spell { days: f64::from(watched), ending };
-        let passage = Passage { left_after: f64::from(stood), spell };
-        let alike = usize::try_from(alike).unwrap_or_default();
-        passages.entry(stage).or_default().extend(std::iter::repeat_n(passage, alike));
+        passages.entry(stage).or_default().push(Passage { left_after, spell: Spell { days, ending } });
     }
     Ok(passages)
 }

@@ -118,14 +118,15 @@ pub struct Unconverted {
 pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<PipelineForecast> {
     check_may_view(tx)?;
     let currency = organizations::read(tx)?.fields.base_currency;
-    let stages = estimates(tx, filter)?;
     let groups = groups(tx, filter, closing, &currency)?;
+    let stages = estimates(tx, filter)?;
     let undated_deals_count = if closing.is_open() { 0 } else { undated(tx, filter)? };
     let iso = amounts::Currency::from_code(currency.code()).ok_or_else(|| Error::internal("an unknown currency"))?;
     let mut tally = Tally { all: Sums::default(), stages: BTreeMap::new(), portions: Vec::new() };
     for group in groups.iter().filter(|group| group.counts(&currency)) {
         let stage = stages.iter().find(|stage| stage.stage.id == group.stage);
-        tally.add(group, stage.ok_or_else(|| Error::internal("an open deal in a closed stage"))?, iso)?;
+        let changed = || Error::Unavailable("the pipeline changed while it was read".into());
+        tally.add(group, stage.ok_or_else(changed)?, iso)?;
     }
     let totals = tally.all.rounded(iso).map_err(internal)?;
     let unconverted = unconverted(&groups, &currency)?;
