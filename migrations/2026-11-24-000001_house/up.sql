@@ -637,6 +637,8 @@ CREATE TABLE imports (
     updated integer NOT NULL DEFAULT 0,
     skipped integer NOT NULL DEFAULT 0,
     failed integer NOT NULL DEFAULT 0,
+    reverted integer NOT NULL DEFAULT 0,
+    kept integer NOT NULL DEFAULT 0,
     error text,
     created_by uuid,
     created_at timestamptz NOT NULL,
@@ -646,11 +648,14 @@ CREATE TABLE imports (
     PRIMARY KEY (organization_id, id),
     CONSTRAINT imports_created_by_fkey FOREIGN KEY (organization_id, created_by) REFERENCES users,
     CONSTRAINT imports_entity_type_check CHECK (entity_type IN ('lead', 'company', 'contact', 'deal')),
-    CONSTRAINT imports_status_check CHECK (status IN ('queued', 'running', 'completed', 'failed', 'cancelled', 'reverted'))
+    CONSTRAINT imports_status_check CHECK (
+        status IN ('queued', 'running', 'completed', 'failed', 'cancelled', 'reverting', 'reverted'))
 );
 SELECT heimdell_tenant_table('imports');
 COMMENT ON TABLE imports IS 'Files that were read in, with their progress.';
 CREATE INDEX imports_created_at_idx ON imports (organization_id, created_at, id);
+CREATE INDEX imports_updated_at_idx ON imports (organization_id, updated_at, id);
+CREATE INDEX imports_created_by_idx ON imports (organization_id, created_by, created_at, id);
 
 CREATE TABLE import_files (
     organization_id uuid NOT NULL,

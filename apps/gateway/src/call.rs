@@ -282,9 +282,9 @@ impl Request {
     }
 }
 
-const TOO_LARGE: &str = "body_too_large";
-const TOO_SLOW: &str = "body_too_slow";
-const UNSUPPORTED: &str = "unsupported_media_type";
+pub(crate) const TOO_LARGE: &str = "body_too_large";
+pub(crate) const TOO_SLOW: &str = "body_too_slow";
+pub(crate) const UNSUPPORTED: &str = "unsupported_media_type";
 
 /// Says which member of a body does not fit, and how.
 fn unfit(error: serde_path_to_error::Error<serde_json::Error>) -> Error {

@@ -14,9 +14,11 @@ mod decision_memory;
 mod exports;
 mod field_history;
 mod forecasting;
+mod imports;
 mod leads;
 mod organization;
 mod pipelines;
+mod policies;
 mod resource;
 mod saved_views;
 mod search;
@@ -25,7 +27,7 @@ mod tasks;
 mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 13] = [
+pub const TAGS: &[(&str, &str)] = &[
     ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
@@ -34,9 +36,11 @@ pub const TAGS: [(&str, &str); 13] = [
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
     ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
+    ("Imports", "Files read in, and taken back."),
     ("Field history", "Who changed what, when, from what to what, and why."),
     ("Business units", "Brands or companies under one organization."),
     ("Pipelines", "The ways that deals go."),
+    ("Policies", "Who may do what, and why."),
     ("Configuration", "The organization, its fields and its people."),
     ("System", "Is it there, and what can it do."),
 ];
@@ -63,7 +67,9 @@ pub fn all() -> Vec<Endpoint> {
         search::endpoints(),
         field_history::endpoints(),
         exports::endpoints(),
+        imports::endpoints(),
         custom_fields::endpoints(),
+        policies::endpoints(),
     ]
     .into_iter()
     .flatten()

@@ -32,6 +32,7 @@ const KINDS: [(&str, &str, &str); 14] = [
     ("stage", "stages", NO_UNIT),
     ("custom_field", "custom_fields", NO_UNIT),
     ("reason_code", "reason_codes", NO_UNIT),
+    ("policy", "policies", NO_UNIT),
 ];
 
 const NO_UNIT: &str = "NULL::uuid";
