@@ -17,7 +17,7 @@ use crate::{
 
 /// The kinds of record with a history that everybody may read who sees the record: their tables, and where a row says
 /// which business unit it belongs to.
-const KINDS: [(&str, &str, &str); 14] = [
+const KINDS: &[(&str, &str, &str)] = &[
     ("lead", "leads", "business_unit_id"),
     ("company", "companies", "business_unit_id"),
     ("contact", "contacts", "business_unit_id"),
