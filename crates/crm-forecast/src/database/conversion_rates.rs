@@ -129,46 +129,40 @@ pub(super) fn estimates(tx: &mut Tx<'_>, filter: &DealFilter) -> Result<Vec<Esti
 }
 
 /// Each stage's first visits, in real days. A deal's way is cut into runs: reopening and a move to another pipeline
-/// begin another, and a run that leaves for another pipeline ends open.
+/// begin another, and a run that leaves for another pipeline ends open. Both windows share one sort.
 const PASSAGES: &str = concat!(
-    "WITH steps AS (SELECT v.deal_id, v.visit, v.pipeline_id, v.stage_id, v.entered_at, \
-       coalesce(s.kind, 'open') AS kind, lead(v.entered_at) OVER way AS next_at, \
-       (v.episode, v.pipeline_id) IS DISTINCT FROM (lag(v.episode) OVER way, lag(v.pipeline_id) OVER way) AS begins \
+    "WITH visits AS (SELECT v.stage_id, v.entered_at, coalesce(v.left_at, {}) AS left_at, coalesce(s.kind, 'open') AS kind, \
+       row_number() OVER (PARTITION BY v.deal_id, v.episode, v.pipeline_id, v.stage_id ORDER BY v.visit) AS nth, \
+       max(s.kind) FILTER (WHERE s.kind <> 'open') OVER run AS ending, \
+       min(v.entered_at) FILTER (WHERE s.kind <> 'open') OVER run AS closed_at, \
+       max(coalesce(v.left_at, {})) OVER run AS cut_at \
      FROM deal_stage_visits v \
      JOIN deals d ON d.organization_id = v.organization_id AND d.id = v.deal_id \
      LEFT JOIN stages s ON s.organization_id = v.organization_id AND s.id = v.stage_id \
-     WHERE v.organization_id = {org} AND ",
+     WHERE v.organization_id = {org} AND ({} OR v.pipeline_id = {}) AND ",
     deals_in_question!(),
-    " WINDOW way AS (PARTITION BY v.deal_id ORDER BY v.visit)), \
-     runs AS (SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY deal_id ORDER BY visit) AS run FROM steps), \
-     visits AS (SELECT stage_id, pipeline_id, kind, entered_at, next_at, \
-       row_number() OVER (PARTITION BY deal_id, run, stage_id ORDER BY visit) AS nth, \
-       last_value(kind) OVER whole AS ending, last_value(next_at) OVER whole AS cut_at, \
-       min(entered_at) FILTER (WHERE kind <> 'open') OVER whole AS closed_at \
-     FROM runs WINDOW whole AS (PARTITION BY deal_id, run ORDER BY visit \
-       ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)), \
-     spells AS (SELECT stage_id, ending, coalesce(next_at, {}) - entered_at AS stood, \
-       CASE ending WHEN 'open' THEN coalesce(cut_at, {}) ELSE closed_at END - entered_at AS watched \
-     FROM visits WHERE kind = 'open' AND nth = 1 AND pipeline_id = coalesce({}, pipeline_id)) \
-     SELECT stage_id, ending, greatest(extract(epoch FROM stood)::float8 / 86400, 0), \
-       greatest(extract(epoch FROM watched)::float8 / 86400, 0) FROM spells"
+    " WINDOW run AS (PARTITION BY v.deal_id, v.episode, v.pipeline_id)) \
+     SELECT stage_id, ending, greatest(extract(epoch FROM left_at - entered_at)::float8 / 86400, 0), \
+       greatest(extract(epoch FROM coalesce(closed_at, cut_at) - entered_at)::float8 / 86400, 0) \
+     FROM visits WHERE kind = 'open' AND nth = 1"
 );
 
-type PassageRow = (st::Uuid, st::Text, st::Double, st::Double);
+type PassageRow = (st::Uuid, st::Nullable<st::Text>, st::Double, st::Double);
 
 fn passages(tx: &mut Tx<'_>, filter: &DealFilter) -> Result<BTreeMap<Id<Stage>, Vec<Passage>>> {
     // A deal teaches the pipelines that it has gone, not the one that it goes now; and whoever owns it.
     let deals = DealFilter { business_unit_id: filter.business_unit_id, ..DealFilter::default() };
     let (ctx, now) = (tx.ctx, tx.ctx.now);
-    let rows: Vec<(Id<Stage>, String, f64, f64)> = tx
+    let rows: Vec<(Id<Stage>, Option<String>, f64, f64)> = tx
         .sql::<PassageRow>(PASSAGES)
-        .with(|s| deals.bind(ctx, s).bind(now).bind(now).bind(filter.pipeline_id))
+        .with(|s| s.bind(now).bind(now).bind(filter.pipeline_id.is_none()).bind(filter.pipeline_id))
+        .with(|s| deals.bind(ctx, s))
         .all(tx)?;
     let mut passages: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (stage, ending, left_after, days) in rows {
-        let ending = match ending.as_str() {
-            "won" => Ending::Won,
-            "lost" => Ending::Lost,
+        let ending = match ending.as_deref() {
+            Some("won") => Ending::Won,
+            Some("lost") => Ending::Lost,
             _ => Ending::Open,
         };
         passages.entry(stage).or_default().push(Passage { left_after, spell: Spell { days, ending } });

@@ -56,10 +56,8 @@ impl Days {
 /// [`DealFilter::bind`]. A filter that is absent vanishes when the statement is planned.
 macro_rules! deals_in_question {
     () => {
-        "d.organization_id = {org} AND d.pipeline_id = coalesce({}, d.pipeline_id) \
-         AND d.business_unit_id IS NOT DISTINCT FROM coalesce({}, d.business_unit_id) \
-         AND d.owner_id IS NOT DISTINCT FROM coalesce({}, d.owner_id) \
-         AND ({} OR d.business_unit_id IS NULL OR d.business_unit_id = ANY({}))"
+        "d.organization_id = {org} AND ({} OR d.pipeline_id = {}) AND ({} OR d.business_unit_id = {}) \
+         AND ({} OR d.owner_id = {}) AND ({} OR d.business_unit_id IS NULL OR d.business_unit_id = ANY({}))"
     };
 }
 use deals_in_question;
@@ -69,8 +67,11 @@ impl DealFilter {
     fn bind<ST>(&self, ctx: &Ctx, statement: Statement<ST>) -> Statement<ST> {
         let units = ctx.scope.units.as_deref();
         statement
+            .bind(self.pipeline_id.is_none())
             .bind(self.pipeline_id)
+            .bind(self.business_unit_id.is_none())
             .bind(self.business_unit_id)
+            .bind(self.owner_id.is_none())
             .bind(self.owner_id)
             .bind(units.is_none())
             .bind(units.unwrap_or_default())
