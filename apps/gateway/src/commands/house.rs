@@ -23,7 +23,7 @@ impl House {
     pub(crate) fn open(storage: &Storage) -> Result<Self, Failure> {
         let (postgres, url) = reach(storage)?;
         let database = Database::open(&url, Settings { max_size: storage.connections, ..Settings::default() })?;
-        database.with(|conn| database::check_server(conn))?;
+        database.with(database::check_server)?;
         if storage.no_migrate {
             let due = |conn: &mut _| migrations::pending(conn).map_err(|e| database::Error::Unsuitable(e.to_string()));
             let due = database.with(due)?.len();

@@ -47,7 +47,8 @@ impl Things {
         keep("entityId", deal.clone());
         keep("fieldName", json!("stageId"));
         keep("/api/companies", company);
-        keep("/api/deals", deal);
+        keep("/api/deals", deal.clone());
+        keep("dealId", deal);
         keep("/api/pipelines", pipelines["pipelines"][0]["id"].clone());
         keep("stageId", pipelines["pipelines"][0]["stages"][0]["id"].clone());
         keep("/api/business-units", json!(server.house.unit));
