@@ -11,3 +11,6 @@ pub mod reply;
 pub mod routes;
 pub mod schemas;
 pub mod server;
+pub mod stream;
+pub mod upload;
+pub mod worker;

@@ -31,6 +31,7 @@ pub mod personal_data;
 pub mod pipelines;
 pub mod reason_codes;
 pub mod record;
+mod references;
 pub mod saved_views;
 pub mod schema;
 pub mod search;

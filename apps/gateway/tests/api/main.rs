@@ -12,3 +12,4 @@ mod pipelines;
 mod robustness;
 mod sign_in;
 mod tidy;
+mod work;

@@ -141,7 +141,7 @@ impl Record for Deal {
     const FIELDS: &'static [Field] = &[
         Field::new("businessUnitId", "business_unit_id", FieldKind::Reference("business_units")),
         Field::new("title", "title", FieldKind::Text).required().sortable(),
-        Field::new("value", "value", FieldKind::Decimal).sortable(),
+        Field::new("value", "value", FieldKind::Decimal).sortable().in_currency("currency"),
         Field::new("currency", "currency", FieldKind::Text),
         Field::new("pipelineId", "pipeline_id", FieldKind::Reference("pipelines")),
         Field::new("stageId", "stage_id", FieldKind::Reference("stages")),
@@ -167,6 +167,8 @@ impl Record for Deal {
     fn search_text(fields: &DealFields) -> String {
         fields.title.clone()
     }
+
+    const CHANGES: &'static [Action] = &[Action::Edit, Action::ChangeStage, Action::MarkWonLost];
 
     /// Moving and closing have permissions of their own; what follows from them needs none.
     fn asks(change: &Change<Self>) -> Vec<Action> {

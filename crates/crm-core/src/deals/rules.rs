@@ -4,7 +4,7 @@ use crate::{
     Error, Id, Result, Tx,
     business_units::BusinessUnit,
     change::{Change, Draft},
-    gate::{Action, Ask},
+    gate::Action,
     organizations,
     pipelines::{self, Pipeline, Stage},
     record::Record,
@@ -88,7 +88,7 @@ pub(super) fn arriving(
         }
         return Ok(None);
     };
-    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::MarkWonLost, Deal::KIND))?;
+    tx.check_draft(Action::MarkWonLost, draft)?;
     let closed_at = past.and_then(|past| past.closed_at).unwrap_or(tx.ctx.now).max(created_at);
     draft.amend(|fields| {
         fields.closed_at = Some(closed_at);
