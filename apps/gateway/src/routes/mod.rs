@@ -14,6 +14,7 @@ mod field_history;
 mod leads;
 mod organization;
 mod pipelines;
+mod reason_codes;
 mod resource;
 mod saved_views;
 mod search;
@@ -54,6 +55,7 @@ pub fn all() -> Vec<Endpoint> {
         saved_views::endpoints(),
         search::endpoints(),
         field_history::endpoints(),
+        reason_codes::endpoints(),
         exports::endpoints(),
         custom_fields::endpoints(),
     ]

@@ -35,6 +35,9 @@ impl Things {
             "/api/saved-views",
             made("/api/saved-views", json!({"entityType": "deal", "name": "View", "isShared": true})),
         );
+        let history = format!("/api/field-history/deal/{}", deal.as_str().unwrap());
+        admin.patch(&format!("/api/deals/{}", deal.as_str().unwrap()), &json!({"value": 1})).expect(200);
+        keep("changeSetId", admin.get(&history).expect(200)["fieldHistory"][0]["changeSetId"].clone());
         keep("entityType", json!("deal"));
         keep("entityId", deal.clone());
         keep("fieldName", json!("stageId"));

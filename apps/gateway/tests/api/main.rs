@@ -1,5 +1,6 @@
 //! Every route over HTTP against a real PostgreSQL: the happy way, bad input, nobody, too low a role, another's ids.
 mod business_units;
+mod chronicle;
 mod client;
 mod companies;
 mod conventions;
