@@ -3,6 +3,7 @@
 -- Every row belongs to an organization: the primary key begins with it and every foreign key carries it, so that no row
 -- can point into another organization and the same schema can be sharded by it. Constraints are named
 -- <table>_<column>_{key,fkey,check}: the program tells the bad field from the name. Lists page over indexes that end in id.
+-- The search indexes take new rows at once (fastupdate off): a pending list would make the planner read whole tables.
 
 CREATE TABLE organizations (
     organization_id uuid NOT NULL,
@@ -265,7 +266,7 @@ CREATE INDEX companies_business_unit_id_idx ON companies (organization_id, busin
 CREATE INDEX companies_owner_id_idx ON companies (organization_id, owner_id, created_at, id);
 CREATE INDEX companies_parent_company_id_idx ON companies (organization_id, parent_company_id);
 CREATE INDEX companies_custom_fields_idx ON companies USING gin (organization_id, custom_fields jsonb_path_ops);
-CREATE INDEX companies_search_text_idx ON companies USING gin (organization_id, search_text gin_trgm_ops);
+CREATE INDEX companies_search_text_idx ON companies USING gin (organization_id, search_text gin_trgm_ops) WITH (fastupdate = off);
 
 CREATE TABLE contacts (
     organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -302,7 +303,7 @@ CREATE INDEX contacts_company_id_idx ON contacts (organization_id, company_id, c
 CREATE INDEX contacts_business_unit_id_idx ON contacts (organization_id, business_unit_id, created_at, id);
 CREATE INDEX contacts_owner_id_idx ON contacts (organization_id, owner_id, created_at, id);
 CREATE INDEX contacts_custom_fields_idx ON contacts USING gin (organization_id, custom_fields jsonb_path_ops);
-CREATE INDEX contacts_search_text_idx ON contacts USING gin (organization_id, search_text gin_trgm_ops);
+CREATE INDEX contacts_search_text_idx ON contacts USING gin (organization_id, search_text gin_trgm_ops) WITH (fastupdate = off);
 
 CREATE TABLE leads (
     organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -352,7 +353,7 @@ CREATE INDEX leads_business_unit_id_idx ON leads (organization_id, business_unit
 CREATE INDEX leads_owner_id_idx ON leads (organization_id, owner_id, created_at, id);
 CREATE INDEX leads_tags_idx ON leads USING gin (organization_id, tags);
 CREATE INDEX leads_custom_fields_idx ON leads USING gin (organization_id, custom_fields jsonb_path_ops);
-CREATE INDEX leads_search_text_idx ON leads USING gin (organization_id, search_text gin_trgm_ops);
+CREATE INDEX leads_search_text_idx ON leads USING gin (organization_id, search_text gin_trgm_ops) WITH (fastupdate = off);
 
 CREATE TABLE deals (
     organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -416,7 +417,7 @@ CREATE INDEX deals_contact_id_idx ON deals (organization_id, contact_id, created
 CREATE INDEX deals_lead_id_idx ON deals (organization_id, lead_id, created_at, id);
 CREATE INDEX deals_open_idx ON deals (organization_id, pipeline_id, stage_id) INCLUDE (value, currency, probability, business_unit_id, owner_id, expected_close_date) WHERE status = 'open';
 CREATE INDEX deals_custom_fields_idx ON deals USING gin (organization_id, custom_fields jsonb_path_ops);
-CREATE INDEX deals_search_text_idx ON deals USING gin (organization_id, search_text gin_trgm_ops);
+CREATE INDEX deals_search_text_idx ON deals USING gin (organization_id, search_text gin_trgm_ops) WITH (fastupdate = off);
 
 CREATE TABLE deal_stage_visits (
     organization_id uuid NOT NULL,
@@ -497,7 +498,7 @@ CREATE INDEX activities_deal_id_idx ON activities (organization_id, deal_id, occ
 CREATE INDEX activities_company_id_idx ON activities (organization_id, company_id, occurred_at, id) WHERE company_id IS NOT NULL;
 CREATE INDEX activities_contact_id_idx ON activities (organization_id, contact_id, occurred_at, id) WHERE contact_id IS NOT NULL;
 CREATE INDEX activities_business_unit_id_idx ON activities (organization_id, business_unit_id, occurred_at, id);
-CREATE INDEX activities_search_text_idx ON activities USING gin (organization_id, search_text gin_trgm_ops);
+CREATE INDEX activities_search_text_idx ON activities USING gin (organization_id, search_text gin_trgm_ops) WITH (fastupdate = off);
 
 CREATE TABLE tasks (
     organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -541,7 +542,7 @@ CREATE INDEX tasks_deal_id_idx ON tasks (organization_id, deal_id, created_at, i
 CREATE INDEX tasks_company_id_idx ON tasks (organization_id, company_id, created_at, id) WHERE company_id IS NOT NULL;
 CREATE INDEX tasks_contact_id_idx ON tasks (organization_id, contact_id, created_at, id) WHERE contact_id IS NOT NULL;
 CREATE INDEX tasks_business_unit_id_idx ON tasks (organization_id, business_unit_id, created_at, id);
-CREATE INDEX tasks_search_text_idx ON tasks USING gin (organization_id, search_text gin_trgm_ops);
+CREATE INDEX tasks_search_text_idx ON tasks USING gin (organization_id, search_text gin_trgm_ops) WITH (fastupdate = off);
 
 CREATE TABLE saved_views (
     organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -636,6 +637,8 @@ CREATE TABLE imports (
     updated integer NOT NULL DEFAULT 0,
     skipped integer NOT NULL DEFAULT 0,
     failed integer NOT NULL DEFAULT 0,
+    reverted integer NOT NULL DEFAULT 0,
+    kept integer NOT NULL DEFAULT 0,
     error text,
     created_by uuid,
     created_at timestamptz NOT NULL,
@@ -645,11 +648,14 @@ CREATE TABLE imports (
     PRIMARY KEY (organization_id, id),
     CONSTRAINT imports_created_by_fkey FOREIGN KEY (organization_id, created_by) REFERENCES users,
     CONSTRAINT imports_entity_type_check CHECK (entity_type IN ('lead', 'company', 'contact', 'deal')),
-    CONSTRAINT imports_status_check CHECK (status IN ('queued', 'running', 'completed', 'failed', 'cancelled', 'reverted'))
+    CONSTRAINT imports_status_check CHECK (
+        status IN ('queued', 'running', 'completed', 'failed', 'cancelled', 'reverting', 'reverted'))
 );
 SELECT heimdell_tenant_table('imports');
 COMMENT ON TABLE imports IS 'Files that were read in, with their progress.';
 CREATE INDEX imports_created_at_idx ON imports (organization_id, created_at, id);
+CREATE INDEX imports_updated_at_idx ON imports (organization_id, updated_at, id);
+CREATE INDEX imports_created_by_idx ON imports (organization_id, created_by, created_at, id);
 
 CREATE TABLE import_files (
     organization_id uuid NOT NULL,

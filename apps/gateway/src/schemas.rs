@@ -166,11 +166,19 @@ where
     R::Fields: ToSchema,
 {
     let mut schema = settable::<R>();
-    schema["properties"]["reasonCode"] =
-        json!({"type": ["string", "null"], "maxLength": 100, "description": "Why: a code of the organization's list."});
-    schema["properties"]["note"] =
-        json!({"type": ["string", "null"], "maxLength": 2000, "description": "Why, in words of your own."});
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        properties.extend(reason());
+    }
     schema
+}
+
+/// The members that say why something is changed.
+pub fn reason() -> Map<String, Value> {
+    let text = |longest, words: &str| json!({"type": ["string", "null"], "maxLength": longest, "description": words});
+    Map::from_iter([
+        ("reasonCode".to_owned(), text(100, "Why: a code of the organization's list.")),
+        ("note".to_owned(), text(2_000, "Why, in words of your own.")),
+    ])
 }
 
 fn settable<R: Record>() -> Value

@@ -8,7 +8,6 @@ use std::ops::Deref;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 pub use crate::patch::Reason;
 use crate::{

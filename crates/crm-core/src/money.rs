@@ -238,7 +238,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(cents in -9_999_999_999_999_999i64..9_999_999_999_999_999, scale in 0u32..5) {
+        fn what_is_written_reads_back(cents in -999_999_999_999_999i64..999_999_999_999_999, scale in 0u32..5) {
             let money = Money::new(Decimal::new(cents, scale)).unwrap();
             prop_assert_eq!(read(&serde_json::to_string(&money).unwrap()).unwrap(), money);
         }

@@ -437,6 +437,8 @@ diesel::table! {
         updated -> Int4,
         skipped -> Int4,
         failed -> Int4,
+        reverted -> Int4,
+        kept -> Int4,
         error -> Nullable<Text>,
         created_by -> Nullable<Uuid>,
         created_at -> Timestamptz,

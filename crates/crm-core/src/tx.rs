@@ -51,6 +51,9 @@ pub struct Tx<'c> {
     writable: bool,
 }
 
+/// A new row whose organization is the caller's.
+pub type InsertScoped<T, V> = InsertStatement<T, <(<T as OrgTable>::OrgValue, V) as Insertable<T>>::Values>;
+
 /// A statement that provably starts from the caller's organization.
 #[derive(Debug)]
 #[must_use = "a query does nothing until it is run"]
@@ -118,11 +121,7 @@ impl<'c> Tx<'c> {
     }
 
     /// A new row in the caller's organization.
-    pub fn insert<T, V>(
-        &self,
-        table: T,
-        values: V,
-    ) -> OrgQuery<InsertStatement<T, <(T::OrgValue, V) as Insertable<T>>::Values>>
+    pub fn insert<T, V>(&self, table: T, values: V) -> OrgQuery<InsertScoped<T, V>>
     where
         T: OrgTable + HasTable<Table = T>,
         (T::OrgValue, V): Insertable<T>,

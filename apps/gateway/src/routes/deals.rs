@@ -2,7 +2,7 @@
 use crm_core::deals::{self, Deal, memory::ReviewInput};
 use serde_json::json;
 
-use super::resource::Resource;
+use super::{bulk, resource::Resource};
 use crate::endpoint::Endpoint;
 
 const TAG: &str = "Deals";
@@ -14,7 +14,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         update: deals::update,
         ..Resource::plain("/api/deals", "/api/deals/{id}", TAG, "a deal")
     };
-    resource.endpoints().into_iter().map(with_review).collect()
+    let mut endpoints: Vec<_> = resource.endpoints().into_iter().map(with_review).collect();
+    endpoints.push(bulk::endpoint("/api/deals/bulk", "bulkEditDeals", TAG, deals::bulk));
+    endpoints
 }
 
 /// Creating and changing a deal may close it, and then takes the review of it.

@@ -1,17 +1,47 @@
 //! Leads.
-use crm_core::leads::{self, Lead};
+use crm_core::leads::{self, Conversion, Lead, Targets};
+use serde_json::json;
 
-use super::resource::Resource;
-use crate::endpoint::Endpoint;
+use super::{bulk, resource::Resource};
+use crate::{
+    call::{Call, Reply},
+    endpoint::Endpoint,
+    reply::Answer,
+    schemas,
+};
 
 const TAG: &str = "Leads";
 
 /// The endpoints of leads.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    Resource::<Lead> {
+    let mut endpoints = Resource::<Lead> {
         create: leads::create,
         update: leads::update,
         ..Resource::plain("/api/leads", "/api/leads/{id}", TAG, "a lead")
     }
-    .endpoints()
+    .endpoints();
+    let words = "In one transaction. An empty body makes a company where the lead names one, a contact, and a deal in the \
+                 default pipeline's first stage. A second time answers with what the first made.";
+    let convert = Endpoint::post("/api/leads/{id}/convert", "convertLead", convert)
+        .says(TAG, "Convert a lead", words)
+        .takes::<Targets>()
+        .example(&json!({"company": {"create": {"name": "Acme"}}, "deal": {"create": {"title": "Acme: 40 seats", "value": 50000}}}))
+        .answers_plain::<Conversion>(200, "The lead, and what it became.");
+    endpoints.push(with_reason(convert));
+    endpoints.push(bulk::endpoint("/api/leads/bulk", "bulkEditLeads", TAG, leads::bulk));
+    endpoints
+}
+
+/// The reason goes with every change.
+fn with_reason(mut endpoint: Endpoint) -> Endpoint {
+    if let Some(properties) =
+        endpoint.schemas.get_mut("Targets").and_then(|schema| schema["properties"].as_object_mut())
+    {
+        properties.extend(schemas::reason());
+    }
+    endpoint
+}
+
+fn convert(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| Answer::json(&leads::convert(tx, request.id()?, request.patch()?)?))
 }

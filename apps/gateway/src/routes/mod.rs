@@ -1,28 +1,36 @@
 //! Every address of the program. The list is the truth: routes, document and coverage test are made from it.
 use crate::endpoint::Endpoint;
 
+mod activities;
 mod auth;
+mod bulk;
 mod business_units;
 mod companies;
 mod contacts;
 mod custom_fields;
 mod deals;
 mod exports;
+mod field_history;
 mod leads;
 mod organization;
 mod pipelines;
 mod policies;
 mod resource;
+mod saved_views;
+mod search;
 mod system;
+mod tasks;
 mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 10] = [
+pub const TAGS: [(&str, &str); 12] = [
     ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
+    ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
+    ("Field history", "Who changed what, when, from what to what, and why."),
     ("Business units", "Brands or companies under one organization."),
     ("Pipelines", "The ways that deals go."),
     ("Policies", "Who may do what, and why."),
@@ -43,6 +51,11 @@ pub fn all() -> Vec<Endpoint> {
         companies::endpoints(),
         contacts::endpoints(),
         deals::endpoints(),
+        activities::endpoints(),
+        tasks::endpoints(),
+        saved_views::endpoints(),
+        search::endpoints(),
+        field_history::endpoints(),
         exports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),

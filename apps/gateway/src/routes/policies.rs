@@ -110,5 +110,8 @@ fn delete(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn simulate(call: Call) -> impl Future<Output = Reply> {
-    call.read(|tx, request| Answer::one("decision", &simulations::simulate(tx, &request.json::<Simulation>()?)?))
+    call.read(|tx, request| {
+        stored_policies::check_may_manage(tx)?;
+        Answer::one("decision", &simulations::simulate(tx, &request.json::<Simulation>()?)?)
+    })
 }

@@ -26,6 +26,18 @@ impl Things {
         let pipelines = admin.get("/api/pipelines").expect(200);
         keep("/api/leads", made("/api/leads", json!({"lastName": "Lead"})));
         keep("/api/contacts", made("/api/contacts", json!({"lastName": "Contact"})));
+        keep(
+            "/api/activities",
+            made("/api/activities", json!({"type": "note", "subject": "Activity", "dealId": deal})),
+        );
+        keep("/api/tasks", made("/api/tasks", json!({"title": "Task", "dealId": deal})));
+        keep(
+            "/api/saved-views",
+            made("/api/saved-views", json!({"entityType": "deal", "name": "View", "isShared": true})),
+        );
+        keep("entityType", json!("deal"));
+        keep("entityId", deal.clone());
+        keep("fieldName", json!("stageId"));
         keep("/api/companies", company);
         keep("/api/deals", deal);
         keep("/api/pipelines", pipelines["pipelines"][0]["id"].clone());
@@ -35,6 +47,8 @@ impl Things {
             "/api/custom-fields",
             made("/api/custom-fields", json!({"entityType": "lead", "key": "k", "label": "K", "type": "text"})),
         );
+        let policy = json!({"name": "P", "role": "ANY", "action": "export_data", "resource": "lead"});
+        keep("/api/policies", made("/api/policies", policy));
         keep("/api/users", json!(server.house.rep.id));
         keep("/api/api-keys", made("/api/api-keys", json!({"name": "k", "scopes": ["read"]})));
         keep("/api/auth/sessions", admin.get("/api/auth/sessions").expect(200)["sessions"][0]["id"].clone());
@@ -43,13 +57,20 @@ impl Things {
 
     /// The address of an endpoint with the ids of these things in its places.
     fn address(&self, endpoint: &Endpoint) -> String {
+        self.address_with(endpoint, None)
+    }
+
+    /// The same with another id wherever an id stands.
+    fn address_with(&self, endpoint: &Endpoint, other: Option<&str>) -> String {
         let mut path = endpoint.path.to_owned();
         for place in places(endpoint.path) {
+            let is_id = place == "id" || place.ends_with("Id");
             let mark = format!("{{{place}}}");
             let before = endpoint.path.split(&mark).next().unwrap().trim_end_matches('/');
             let id = self.0.get(place).or_else(|| self.0.get(before));
             let id = id.unwrap_or_else(|| panic!("coverage.rs does not know what {place} in {} is", endpoint.path));
-            path = path.replace(&mark, id.as_str().unwrap());
+            let id = other.filter(|_| is_id).unwrap_or_else(|| id.as_str().unwrap());
+            path = path.replace(&mark, id);
         }
         path
     }
@@ -64,9 +85,21 @@ fn send(client: Client<'_>, endpoint: &Endpoint, path: &str) -> crate::client::R
 }
 
 fn everything_of(client: Client<'_>) -> String {
-    ["leads", "contacts", "companies", "deals", "pipelines", "business-units", "custom-fields", "users"]
-        .map(|list| client.get(&format!("/api/{list}?sort=createdAt")).expect(200).to_string())
-        .concat()
+    [
+        "leads",
+        "contacts",
+        "companies",
+        "deals",
+        "activities",
+        "tasks",
+        "saved-views",
+        "pipelines",
+        "business-units",
+        "custom-fields",
+        "users",
+    ]
+    .map(|list| client.get(&format!("/api/{list}?sort=createdAt")).expect(200).to_string())
+    .concat()
 }
 
 #[test]
@@ -85,22 +118,23 @@ fn nobody_gets_past_any_door() {
 
 #[test]
 fn too_low_a_role_is_refused_and_changes_nothing() {
-    let server = Server::start();
-    let things = Things::make(&server);
-    let before = everything_of(server.admin());
-    for endpoint in routes::all() {
-        let path = things.address(&endpoint);
-        let lower: &[Client<'_>] = match endpoint.access {
-            Access::Admin => &[server.manager(), server.rep()],
-            Access::Manager => &[server.rep()],
-            Access::User | Access::Public => &[],
-        };
-        for client in lower {
-            let reply = send(*client, &endpoint, &path);
-            assert_eq!(reply.status, 403, "{endpoint:?}: {}", reply.body);
+    for server in [Server::start(), Server::governed()] {
+        let things = Things::make(&server);
+        let before = everything_of(server.admin());
+        for endpoint in routes::all() {
+            let path = things.address(&endpoint);
+            let lower: &[Client<'_>] = match endpoint.access {
+                Access::Admin => &[server.manager(), server.rep()],
+                Access::Manager => &[server.rep()],
+                Access::User | Access::Public => &[],
+            };
+            for client in lower {
+                let reply = send(*client, &endpoint, &path);
+                assert_eq!(reply.status, 403, "{endpoint:?}: {}", reply.body);
+            }
         }
+        assert_eq!(everything_of(server.admin()), before, "refused, but written");
     }
-    assert_eq!(everything_of(server.admin()), before, "refused, but written");
 }
 
 #[test]
@@ -112,11 +146,7 @@ fn another_organizations_ids_are_as_good_as_none() {
     let unknown = "01890000-0000-7000-8000-000000000000";
     for endpoint in routes::all().iter().filter(|endpoint| endpoint.path.contains('{')) {
         let mut theirs = send(stranger, endpoint, &things.address(endpoint));
-        let mut path = endpoint.path.to_owned();
-        for place in places(endpoint.path) {
-            path = path.replace(&format!("{{{place}}}"), unknown);
-        }
-        let mut nothing = send(stranger, endpoint, &path);
+        let mut nothing = send(stranger, endpoint, &things.address_with(endpoint, Some(unknown)));
         assert_eq!(theirs.status, 404, "{endpoint:?}: {}", theirs.body);
         for reply in [&mut theirs, &mut nothing] {
             reply.body["requestId"] = Value::Null;

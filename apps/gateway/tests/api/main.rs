@@ -9,6 +9,8 @@ mod leads;
 mod openapi;
 mod organization;
 mod pipelines;
+mod policies;
 mod robustness;
 mod sign_in;
 mod tidy;
+mod work;

@@ -42,9 +42,9 @@ impl EncodingError {
     /// The stable word for this error.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Unknown(_) => "unknownEncoding",
-            Self::Conflict { .. } => "encodingConflict",
-            Self::Malformed { .. } => "malformedText",
+            Self::Unknown(_) => "unknown_encoding",
+            Self::Conflict { .. } => "encoding_conflict",
+            Self::Malformed { .. } => "malformed_text",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The rows an import refused and why, as a CSV file that can be mended and imported again.
 use std::io::{self, Write};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Problem, Row};
 use crate::exports::{Cell, CsvExport};
 
@@ -8,12 +10,20 @@ use crate::exports::{Cell, CsvExport};
 const REPORT_COLUMNS: [&str; 4] = ["row", "field", "code", "message"];
 
 /// One reason for which a row was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellError {
     /// The field whose cell is wrong; `None` where the row as a whole is.
     pub field: Option<String>,
     /// What is wrong.
+    #[serde(flatten)]
     pub problem: Problem,
+}
+
+impl CellError {
+    /// A reason from its parts.
+    pub fn new(field: Option<&str>, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.map(str::to_owned), problem: Problem { code: code.into(), message: message.into() } }
+    }
 }
 
 /// The report in the making: the row's own cells, then `row`, `field`, `code` and `message`; one line for each error.
@@ -48,7 +58,7 @@ impl<W: Write> ErrorReport<W> {
             let reason = [
                 Cell::Integer(i64::try_from(row.number).unwrap_or(i64::MAX)),
                 field.as_deref().map_or(Cell::Empty, Cell::from),
-                Cell::from(problem.code),
+                Cell::from(problem.code.as_str()),
                 Cell::from(problem.message.as_str()),
             ];
             self.export.write_row(own.chain(std::iter::repeat(Cell::Empty)).take(self.width).chain(reason))?;
@@ -77,7 +87,7 @@ mod tests {
         let mut report = ErrorReport::begin(Vec::new(), &columns).unwrap();
         for ((cells, errors), number) in rows.iter().zip(2..) {
             let row = Row { index: number - 2, number, cells: cells.iter().map(|cell| (*cell).to_owned()).collect() };
-            let problem = |code| Problem { code, message: format!("it is {code}") };
+            let problem = |code: &str| Problem { code: code.into(), message: format!("it is {code}") };
             let error = |(field, code): &(Option<&str>, &'static str)| CellError {
                 field: field.map(str::to_owned),
                 problem: problem(code),
@@ -94,16 +104,16 @@ mod tests {
             &[
                 (&["=cmd()", "a,b"], &[(Some("name"), "bad"), (Some("email"), "worse")]),
                 (&["fine", "row"], &[]),
-                (&["short"], &[(None, "raggedRow")]),
-                (&["much", "too", "long"], &[(None, "raggedRow")]),
+                (&["short"], &[(None, "ragged_row")]),
+                (&["much", "too", "long"], &[(None, "ragged_row")]),
             ],
         );
         let wanted = [
             "\u{feff}Name,'=x,row,field,code,message",
             "'=cmd(),\"a,b\",2,name,bad,it is bad",
             "'=cmd(),\"a,b\",2,email,worse,it is worse",
-            "short,,4,,raggedRow,it is raggedRow",
-            "much,too,5,,raggedRow,it is raggedRow",
+            "short,,4,,ragged_row,it is ragged_row",
+            "much,too,5,,ragged_row,it is ragged_row",
             "",
         ];
         assert_eq!(text, wanted.join("\r\n"));
@@ -116,7 +126,7 @@ mod tests {
         let row = file.rows().next().unwrap().unwrap();
         assert_eq!(row.cells[0], "=Ann");
         let mut again = ErrorReport::begin(Vec::new(), file.columns()).unwrap();
-        let problem = Problem { code: "bad", message: "it is bad".into() };
+        let problem = Problem { code: "bad".into(), message: "it is bad".into() };
         again.write_row(&row, &[CellError { field: Some("name".into()), problem }]).unwrap();
         assert_eq!(String::from_utf8(again.end().unwrap()).unwrap(), first);
     }

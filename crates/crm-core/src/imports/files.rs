@@ -89,18 +89,18 @@ impl FileError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Encoding(error) => error.code(),
-            Self::Quotes(QuoteError::Unclosed { .. }) => "unclosedQuote",
-            Self::Quotes(QuoteError::TooWide { .. }) => "tooManyColumns",
-            Self::Empty => "emptyFile",
-            Self::UnnamedColumn { .. } => "unnamedColumn",
-            Self::DuplicateColumn { .. } => "duplicateColumn",
+            Self::Quotes(QuoteError::Unclosed { .. }) => "unclosed_quote",
+            Self::Quotes(QuoteError::TooWide { .. }) => "too_many_columns",
+            Self::Empty => "empty_file",
+            Self::UnnamedColumn { .. } => "unnamed_column",
+            Self::DuplicateColumn { .. } => "duplicate_column",
         }
     }
 }
 
 impl From<&FileError> for Problem {
     fn from(error: &FileError) -> Self {
-        Self { code: error.code(), message: error.to_string() }
+        Self { code: error.code().to_owned(), message: error.to_string() }
     }
 }
 

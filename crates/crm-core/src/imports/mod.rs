@@ -1,40 +1,62 @@
 //! Files on their way in: bytes to text, text to rows, cells to typed values, and what to tell a person about each.
 //!
-//! Everything here is a rule over values given to it. Nothing is guessed: [`detections`] and [`mod@preview`] show what a
-//! file looks like so that a person can choose, and the import itself obeys the options alone.
+//! Nothing is guessed: [`detections`] and [`mod@preview`] show what a file looks like so that a person can choose, and the
+//! import itself obeys the options alone. [`create`] takes a file in, [`ImportJob`] reads it in the background, through
+//! the same commands as every request, and [`revert`] takes it back. All else here is a rule over values given to it.
 pub mod columns;
 pub mod dates;
 pub mod detections;
+mod duplicates;
 pub mod encodings;
+mod entities;
 pub mod error_report;
 pub mod fields;
 pub mod files;
 pub mod fingerprints;
+mod intake;
+mod interpretation;
+mod job;
+mod landing;
+mod lookups;
 pub mod numbers;
+mod options;
+mod order;
+mod plan;
 pub mod preview;
 pub mod quotes;
+mod records;
+mod refusals;
+mod reverting;
 pub mod rows;
+mod targets;
 pub mod values;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use columns::ColumnPreview;
 pub use dates::DateFormat;
 pub use detections::{Detected, detect};
+pub use entities::ENTITY_TYPES;
 pub use error_report::{CellError, ErrorReport};
 pub use fields::FieldDescriptor;
 pub use files::{CsvFile, Delimiter, FileError, FileOptions};
 pub use fingerprints::{RowFingerprint, RowFingerprints};
+pub use intake::{LARGEST_DRY_RUN, NewImport, create, importable_fields, preview_file};
+pub use job::{BATCH, ImportJob};
+pub use options::{Dedupe, ImportOptions};
 pub use preview::{Preview, PreviewOptions, preview};
+pub use records::{Import, ImportFields, STATUSES, cancel, list, read};
+pub use refusals::errors;
+pub use reverting::{RevertJob, revert};
 pub use rows::{RaggedRow, Row, Rows};
 pub use values::{Value, ValueError, ValueOptions, ValueType};
 
 /// Something wrong with a file, a row or a cell, told to a program by its code and to a person by its message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// A stable word such as `raggedRow`.
-    pub code: &'static str,
+    /// A stable word such as `ragged_row`.
+    pub code: String,
     /// One sentence: what was found and what was expected.
     pub message: String,
 }

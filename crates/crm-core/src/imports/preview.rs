@@ -114,7 +114,7 @@ mod tests {
         let shown = preview(text.as_bytes(), &options, &fields());
         assert_eq!(shown.error, None);
         assert_eq!(shown.rows.len(), 20);
-        assert_eq!((shown.rows[1].row, shown.rows[1].error.as_ref().unwrap().code), (4, "raggedRow"));
+        assert_eq!((shown.rows[1].row, shown.rows[1].error.as_ref().unwrap().code.as_str()), (4, "ragged_row"));
         let columns: Vec<_> = shown
             .columns
             .iter()
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_still_looked_at() {
         let shown = preview(b"name;town\nAnn;Z\xfcrich\n", &PreviewOptions::default(), &fields());
-        assert_eq!(shown.error.unwrap().code, "malformedText");
+        assert_eq!(shown.error.unwrap().code, "malformed_text");
         assert_eq!(shown.detected.encodings[0].encoding, "windows-1252");
         assert_eq!(shown.detected.delimiters[0].delimiter, Delimiter::Semicolon);
         assert!(shown.columns.is_empty() && shown.rows.is_empty());

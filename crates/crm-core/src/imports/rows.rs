@@ -27,7 +27,7 @@ pub struct RaggedRow {
 
 impl From<&RaggedRow> for Problem {
     fn from(error: &RaggedRow) -> Self {
-        Self { code: "raggedRow", message: error.to_string() }
+        Self { code: "ragged_row".to_owned(), message: error.to_string() }
     }
 }
 
@@ -168,6 +168,6 @@ mod tests {
             (2, "cells expected: 2, as in the header; cells found: 1")
         );
         assert_eq!(rows[1].as_ref().unwrap().index, 1);
-        assert_eq!(Problem::from(rows[2].as_ref().unwrap_err()).code, "raggedRow");
+        assert_eq!(Problem::from(rows[2].as_ref().unwrap_err()).code, "ragged_row");
     }
 }

@@ -121,21 +121,21 @@ impl ValueError {
     /// The stable word for this error.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Nul(_) => "invalidText",
-            Self::Integer(_) => "invalidInteger",
-            Self::Number { .. } => "invalidNumber",
-            Self::Groups { .. } => "invalidGrouping",
-            Self::TooLarge(_) => "numberTooLarge",
-            Self::Boolean(_) => "invalidBoolean",
-            Self::Date { .. } => "invalidDate",
-            Self::DateTime { .. } => "invalidDateTime",
+            Self::Nul(_) => "invalid_text",
+            Self::Integer(_) => "invalid_integer",
+            Self::Number { .. } => "invalid_number",
+            Self::Groups { .. } => "invalid_grouping",
+            Self::TooLarge(_) => "number_too_large",
+            Self::Boolean(_) => "invalid_boolean",
+            Self::Date { .. } => "invalid_date",
+            Self::DateTime { .. } => "invalid_date_time",
         }
     }
 }
 
 impl From<&ValueError> for Problem {
     fn from(error: &ValueError) -> Self {
-        Self { code: error.code(), message: error.to_string() }
+        Self { code: error.code().to_owned(), message: error.to_string() }
     }
 }
 
@@ -144,7 +144,7 @@ impl From<&ValueError> for Problem {
 pub struct Quote(String);
 
 impl Quote {
-    fn of(cell: &str) -> Self {
+    pub(super) fn of(cell: &str) -> Self {
         Self(super::cut(cell, 50).replace(char::is_control, " "))
     }
 }
@@ -303,27 +303,32 @@ mod tests {
     fn a_refusal_quotes_the_cell_and_says_what_was_expected() {
         let long = "x".repeat(60);
         let cases = [
-            ("a\0b", ValueType::Text, "invalidText", "“a b” contains a NUL character, which text cannot hold"),
+            ("a\0b", ValueType::Text, "invalid_text", "“a b” contains a NUL character, which text cannot hold"),
             (
                 "1.000",
                 ValueType::Integer,
-                "invalidInteger",
+                "invalid_integer",
                 "“1.000” is not a whole number: expected digits, such as 1234",
             ),
-            ("9223372036854775808", ValueType::Integer, "numberTooLarge", "“9223372036854775808” has too many digits"),
+            (
+                "9223372036854775808",
+                ValueType::Integer,
+                "number_too_large",
+                "“9223372036854775808” has too many digits",
+            ),
             (
                 "12 apples",
                 ValueType::Decimal,
-                "invalidNumber",
+                "invalid_number",
                 "“12 apples” is not a number: expected one such as 1,234.50",
             ),
-            ("1,23", ValueType::Decimal, "invalidGrouping", "“1,23” separates digits into groups"),
-            ("50%%", ValueType::Percent, "invalidNumber", "“50%%” is not a number"),
-            ("maybe", ValueType::Boolean, "invalidBoolean", "“maybe” is neither true nor false"),
-            ("25/10/2016", ValueType::Date, "invalidDate", "“25/10/2016” is not a date: expected the format %m/%d/%Y"),
-            ("soon", ValueType::DateTime, "invalidDateTime", "“soon” is not a date and time: expected one such as"),
-            ("a\0,b", ValueType::Tags, "invalidText", "“a ” contains a NUL character"),
-            (&long, ValueType::Boolean, "invalidBoolean", &format!("“{}…” is neither", "x".repeat(50))),
+            ("1,23", ValueType::Decimal, "invalid_grouping", "“1,23” separates digits into groups"),
+            ("50%%", ValueType::Percent, "invalid_number", "“50%%” is not a number"),
+            ("maybe", ValueType::Boolean, "invalid_boolean", "“maybe” is neither true nor false"),
+            ("25/10/2016", ValueType::Date, "invalid_date", "“25/10/2016” is not a date: expected the format %m/%d/%Y"),
+            ("soon", ValueType::DateTime, "invalid_date_time", "“soon” is not a date and time: expected one such as"),
+            ("a\0,b", ValueType::Tags, "invalid_text", "“a ” contains a NUL character"),
+            (&long, ValueType::Boolean, "invalid_boolean", &format!("“{}…” is neither", "x".repeat(50))),
         ];
         for (cell, value_type, code, message) in cases {
             let problem = Problem::from(&read(cell, value_type, &options(false, "%m/%d/%Y")).unwrap_err());

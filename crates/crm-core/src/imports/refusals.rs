@@ -1,0 +1,43 @@
+//! The rows that an import refused, and why, as a file that can be mended and imported again.
+use std::{collections::BTreeMap, io::Write};
+
+use diesel::sql_types as st;
+use serde_json::Value;
+
+use super::{CellError, CsvFile, ErrorReport, Import, ImportOptions, read};
+use crate::{Error, Id, Result, Tx};
+
+/// Writes the refused rows of an import as CSV: their own columns, then `row`, `field`, `code` and `message`.
+///
+/// # Errors
+/// [`Error::NotFound`], also for somebody else's import; [`Error::Internal`] where the sink takes no more.
+pub fn errors<W: Write>(tx: &mut Tx<'_>, id: Id<Import>, sink: W) -> Result<W> {
+    let import = read(tx, id)?;
+    let refused = tx.sql::<(st::Integer, st::Jsonb)>(
+        "SELECT row_number, errors FROM import_rows WHERE organization_id = {org} AND import_id = {} \
+         AND outcome = 'failed' AND errors IS NOT NULL",
+    );
+    let refused: Vec<(i32, Value)> = refused.with(|s| s.bind(id)).all(tx)?;
+    let content =
+        tx.sql::<st::Binary>("SELECT content FROM import_files WHERE organization_id = {org} AND import_id = {}");
+    let content: Vec<u8> = content.with(|s| s.bind(id)).one(tx)?;
+    let options: ImportOptions = serde_json::from_value(import.fields.options).map_err(internal)?;
+    let file = CsvFile::open(&content, &options.file()).map_err(internal)?;
+    write(&file, refused.into_iter().collect(), sink).map_err(internal)
+}
+
+fn write<W: Write>(file: &CsvFile<'_>, mut refused: BTreeMap<i32, Value>, sink: W) -> std::io::Result<W> {
+    let mut report = ErrorReport::begin(sink, file.columns())?;
+    for row in file.rows() {
+        let row = row.unwrap_or_else(|ragged| ragged.row);
+        let errors = i32::try_from(row.number).ok().and_then(|number| refused.remove(&number));
+        if let Some(errors) = errors {
+            report.write_row(&row, &serde_json::from_value::<Vec<CellError>>(errors)?)?;
+        }
+    }
+    report.end()
+}
+
+fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Internal(Box::new(error))
+}
