@@ -284,9 +284,9 @@ impl Request {
     }
 }
 
-const TOO_LARGE: &str = "body_too_large";
-const TOO_SLOW: &str = "body_too_slow";
-const UNSUPPORTED: &str = "unsupported_media_type";
+pub(crate) const TOO_LARGE: &str = "body_too_large";
+pub(crate) const TOO_SLOW: &str = "body_too_slow";
+pub(crate) const UNSUPPORTED: &str = "unsupported_media_type";
 
 /// A request that cannot be understood.
 pub fn malformed(code: &'static str, detail: impl Into<String>) -> Error {

@@ -11,6 +11,7 @@ mod custom_fields;
 mod deals;
 mod exports;
 mod field_history;
+mod imports;
 mod leads;
 mod organization;
 mod pipelines;
@@ -23,13 +24,14 @@ mod tasks;
 mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 12] = [
+pub const TAGS: [(&str, &str); 13] = [
     ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
     ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
+    ("Imports", "Files read in, and taken back."),
     ("Field history", "Who changed what, when, from what to what, and why."),
     ("Business units", "Brands or companies under one organization."),
     ("Pipelines", "The ways that deals go."),
@@ -57,6 +59,7 @@ pub fn all() -> Vec<Endpoint> {
         search::endpoints(),
         field_history::endpoints(),
         exports::endpoints(),
+        imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
     ]

@@ -25,7 +25,7 @@ pub(crate) struct Server {
     pub(crate) door: Door,
     handle: ServerHandle,
     agent: ureq::Agent,
-    _database: TestDatabase,
+    pub(crate) database: TestDatabase,
 }
 
 /// Who is there: the rep works in the unit alone, and the stranger runs another organization.
@@ -110,7 +110,7 @@ impl Server {
             .allow_non_standard_methods(true)
             .build()
             .into();
-        Self { base, house, door, handle: told.recv().unwrap(), agent, _database: database }
+        Self { base, house, door, handle: told.recv().unwrap(), agent, database }
     }
 
     pub(crate) fn nobody(&self) -> Client<'_> {

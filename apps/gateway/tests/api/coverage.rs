@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use crate::client::{Client, Server};
 
 /// One of everything that has an id in some address, made by the admin and visible to the rep.
-struct Things(Map<String, Value>);
+pub(crate) struct Things(Map<String, Value>);
 
 impl Things {
-    fn make(server: &Server) -> Self {
+    pub(crate) fn make(server: &Server) -> Self {
         let admin = server.admin();
         let made = |path: &str, body: Value| {
             let reply = admin.post(path, &body).expect(201);
@@ -56,7 +56,7 @@ impl Things {
     }
 
     /// The address of an endpoint with the ids of these things in its places.
-    fn address(&self, endpoint: &Endpoint) -> String {
+    pub(crate) fn address(&self, endpoint: &Endpoint) -> String {
         self.address_with(endpoint, None)
     }
 

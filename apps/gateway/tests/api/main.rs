@@ -6,6 +6,7 @@ mod conventions;
 mod coverage;
 mod deals;
 mod leads;
+mod masks;
 mod openapi;
 mod organization;
 mod pipelines;

@@ -51,6 +51,7 @@ impl House {
             role,
             scope: ReadScope { units: units.map(<[_]>::to_vec) },
             request_id: format!("request-of-{name}"),
+            gate: Arc::new(Roles),
             ..system
         }
     }

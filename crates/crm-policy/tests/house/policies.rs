@@ -70,7 +70,7 @@ fn every_fault_is_told_with_its_place() {
     let world = World::new();
     let cases = [
         (json!({"name": "  "}), vec![("name", "required")]),
-        (json!({"effect": "Deny"}), vec![("effect", "invalid_value")]),
+        (json!({"effect": "Deny"}), vec![("effect", "not_allowed")]),
         (json!({"effect": ""}), vec![("effect", "required")]),
         (json!({"resource": "order", "condition": null}), vec![("resource", "unknown_resource")]),
         (json!({"action": "edit_field", "field": "valeu"}), vec![("field", "unknown_field")]),
