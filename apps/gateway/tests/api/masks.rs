@@ -25,10 +25,16 @@ const ORACLES: [&str; 9] = [
     "sort=createdAt&limit=1",
 ];
 
-/// A house in which the value of deals is hidden from representatives, as in every new one, and from managers.
+/// A house in which the value of deals is hidden from representatives, by the example that waits to be switched on, and
+/// from managers.
 fn house() -> (Server, Things, String) {
     let server = Server::governed();
     let things = Things::make(&server);
+    let waiting = server.admin().get("/api/policies?isActive=false").expect(200)["policies"].clone();
+    for policy in waiting.as_array().unwrap() {
+        let path = format!("/api/policies/{}", policy["id"].as_str().unwrap());
+        server.admin().patch(&path, &json!({"isActive": true})).expect(200);
+    }
     let policy = json!({"name": "Blind managers", "role": "MANAGER", "action": "view_field", "resource": "deal",
         "field": "value"});
     server.admin().post("/api/policies", &policy).expect(201);
