@@ -55,7 +55,10 @@ fn change_values(database: &TestDatabase) {
 
 /// Everything that can be read with these credentials, without what differs between any two answers.
 fn everything(client: Client<'_>, server: &Server, things: &Things, deal: &str) -> Vec<(String, u16, Value)> {
-    let reads = |endpoint: &Endpoint| endpoint.method == "GET" && endpoint.access != Access::Public;
+    // The other world is made by hand, which `verify` is there to find out.
+    let reads = |endpoint: &Endpoint| {
+        endpoint.method == "GET" && endpoint.access != Access::Public && !endpoint.path.ends_with("/verify")
+    };
     let mut paths: Vec<String> = Vec::new();
     for endpoint in routes::all().iter().filter(|endpoint| reads(endpoint)) {
         let path = things.address(endpoint);
@@ -80,7 +83,8 @@ fn everything(client: Client<'_>, server: &Server, things: &Things, deal: &str) 
 fn neutral(body: &mut Value) {
     match body {
         Value::Object(members) => {
-            members.retain(|name, _| name != "requestId" && name != "lastUsedAt");
+            const MOMENTS: [&str; 6] = ["requestId", "lastUsedAt", "computedAt", "generatedAt", "asOf", "timestamp"];
+            members.retain(|name, _| !MOMENTS.contains(&name.as_str()));
             members.values_mut().for_each(neutral);
         }
         Value::Array(items) => items.iter_mut().for_each(neutral),
