@@ -22,6 +22,7 @@
 //! assert_eq!(company.fields.name, "Globex");
 //! # Ok(()) }
 //! ```
+mod about;
 pub mod activities;
 pub mod api_keys;
 pub mod bulk;
