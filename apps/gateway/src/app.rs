@@ -35,6 +35,8 @@ pub struct App {
     pub turns: Arc<Semaphore>,
     /// As many turns as there are cores: a password hash takes 19 MiB and all of one core.
     pub hashes: Arc<Semaphore>,
+    /// As many long files as may be written at a time.
+    pub files: Arc<Semaphore>,
     /// When the process began.
     pub started_at: DateTime<Utc>,
     /// No new work is wanted: the process is about to stop.
@@ -50,6 +52,7 @@ impl App {
         Self {
             door,
             turns: Arc::new(Semaphore::new(connections.max(1))),
+            files: Arc::new(Semaphore::new((connections / 2).max(1))),
             hashes: Arc::new(Semaphore::new(cores)),
             started_at: clock::now(),
             draining,

@@ -219,7 +219,7 @@ fn one<R: Record>(
     commands: &Commands<R>,
 ) -> Result<BulkStatus> {
     let members = edit.set.clone().unwrap_or_default();
-    let patch = Patch { members, reason: reason.clone(), expected: None };
+    let patch = Patch { members, reason: reason.clone(), ..Patch::default() };
     tx.savepoint(|tx| {
         if edit.delete {
             return (commands.delete)(tx, id, &patch).map(|()| BulkStatus::Deleted);

@@ -8,7 +8,6 @@ use std::ops::Deref;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 pub use crate::patch::Reason;
 use crate::{
@@ -19,8 +18,8 @@ use crate::{
     history::kinds::DELETED,
     patch::{self, Patch},
     reason_codes,
-    record::{Field, FieldKind, Record},
-    text,
+    record::{FieldKind, Record},
+    references, text,
 };
 
 /// One field that changes.
@@ -41,6 +40,7 @@ pub struct Change<R: Record> {
     after: R::Fields,
     diffs: Vec<FieldDiff>,
     errors: Vec<FieldError>,
+    given: Vec<String>,
     reason: Reason,
     expected: Option<i64>,
 }
@@ -52,10 +52,12 @@ impl<R: Record> Change<R> {
     /// [`Error::Forbidden`] where the caller may not change such records at all, [`Error::Malformed`] for a member that
     /// does not exist. Bad fields are kept and told by [`Tx::permit`], after the questions that come before them.
     pub fn new(tx: &mut Tx<'_>, before: R, patch: Patch) -> Result<Self> {
-        tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Edit, R::KIND))?;
+        check_any::<R>(tx)?;
+        let given = patch.given();
         let merged = patch::merge::<R>(before.fields(), patch.members)?;
         let mut change = Self {
             diffs: Vec::new(),
+            given,
             after: merged.fields,
             errors: merged.errors,
             reason: patch.reason,
@@ -64,7 +66,7 @@ impl<R: Record> Change<R> {
         };
         change.compare()?;
         patch::validate::<R>(&change.after, &mut change.errors)?;
-        check_references::<R>(tx, &change.diffs, &mut change.errors)?;
+        references::check::<R>(tx, &change.diffs, &mut change.errors)?;
         custom_fields::check::<R>(tx, &change.after, &change.diffs, false, &mut change.errors)?;
         Ok(change)
     }
@@ -78,9 +80,9 @@ impl<R: Record> Change<R> {
         self.compare()
     }
 
-    /// Lets a rule refuse a field. It is told together with all other bad fields.
+    /// Lets a rule refuse a field. It is told together with all other bad fields, unless it has been told already.
     pub fn refuse(&mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        self.errors.push(FieldError::new(field, code, message));
+        refuse(&mut self.errors, FieldError::new(field, code, message));
     }
 
     /// The record as it stands.
@@ -124,6 +126,8 @@ impl<R: Record> Change<R> {
 pub struct Draft<R: Record> {
     id: Id<R>,
     fields: R::Fields,
+    diffs: Vec<FieldDiff>,
+    given: Vec<String>,
     errors: Vec<FieldError>,
     created_at: DateTime<Utc>,
 }
@@ -148,14 +152,15 @@ impl<R: Record> Draft<R> {
             patch = patch.or("businessUnitId", unit.to_string());
         }
         let before = patch::object(&base)?;
+        let given = patch.given();
         let merged = patch::merge::<R>(&base, patch.members)?;
         let (fields, mut errors) = (merged.fields, merged.errors);
         let diffs = diff::<R>(before, patch::object(&fields)?);
         patch::validate::<R>(&fields, &mut errors)?;
-        check_references::<R>(tx, &diffs, &mut errors)?;
+        references::check::<R>(tx, &diffs, &mut errors)?;
         custom_fields::check::<R>(tx, &fields, &diffs, true, &mut errors)?;
         errors.extend(reason_codes::check_code::<R>(tx, &diffs, &patch.reason)?);
-        let mut draft = Self { id: Id::new(), fields, errors, created_at: tx.ctx.now };
+        let mut draft = Self { id: Id::new(), fields, diffs, given, errors, created_at: tx.ctx.now };
         R::check_new(tx, &mut draft)?;
         Ok(draft)
     }
@@ -175,9 +180,9 @@ impl<R: Record> Draft<R> {
         set(&mut self.fields);
     }
 
-    /// Lets a rule refuse a field, told together with all others.
+    /// Lets a rule refuse a field, told together with all others, unless it has been told already.
     pub fn refuse(&mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        self.errors.push(FieldError::new(field, code, message));
+        refuse(&mut self.errors, FieldError::new(field, code, message));
     }
 
     /// Takes back what was said against a field that a rule has filled in.
@@ -196,6 +201,25 @@ impl<R: Record> Draft<R> {
     }
 }
 
+/// Refuses who may change no record of this kind in any way, before anything is said about the change itself.
+fn check_any<R: Record>(tx: &Tx<'_>) -> Result<()> {
+    let mut refusal = Ok(());
+    for action in R::CHANGES {
+        let answer = tx.ctx.gate.check(tx.ctx, &Ask::about(*action, R::KIND));
+        if answer.is_ok() {
+            return answer;
+        }
+        refusal = refusal.and(answer);
+    }
+    refusal
+}
+
+fn refuse(errors: &mut Vec<FieldError>, error: FieldError) {
+    if errors.iter().all(|told| told.field != error.field) {
+        errors.push(error);
+    }
+}
+
 /// Compares two objects of fields, custom fields key by key.
 fn diff<R: Record>(mut old: Map<String, Value>, new: Map<String, Value>) -> Vec<FieldDiff> {
     let mut diffs = Vec::new();
@@ -211,46 +235,6 @@ fn diff<R: Record>(mut old: Map<String, Value>, new: Map<String, Value>) -> Vec<
         }
     }
     diffs
-}
-
-/// Refuses references to what does not exist in the organization, or what the caller may not see.
-fn check_references<R: Record>(tx: &mut Tx<'_>, diffs: &[FieldDiff], errors: &mut Vec<FieldError>) -> Result<()> {
-    for (field, value) in diffs.iter().filter_map(|d| reference::<R>(d)) {
-        if errors.iter().any(|e| e.field == field.name) {
-            continue;
-        }
-        let id = value.parse::<Uuid>().unwrap_or_default();
-        if !exists(tx, field, id)? {
-            errors.push(FieldError::new(field.name, "unknown_reference", "There is no such record."));
-        }
-    }
-    Ok(())
-}
-
-fn reference<R: Record>(diff: &FieldDiff) -> Option<(&'static Field, &str)> {
-    let field = R::FIELDS.iter().find(|f| f.name == diff.field_name)?;
-    matches!(field.kind, FieldKind::Reference(_)).then_some((field, diff.new_value.as_str()?))
-}
-
-fn exists(tx: &mut Tx<'_>, field: &Field, id: Uuid) -> Result<bool> {
-    let FieldKind::Reference(table) = field.kind else { return Ok(true) };
-    if let (true, Some(units)) = (table == "business_units", &tx.ctx.scope.units) {
-        return Ok(units.iter().any(|unit| unit.uuid() == id));
-    }
-    let mut text = format!("SELECT 1 FROM {table} WHERE organization_id = {{org}} AND id = {{}}");
-    if matches!(table, "business_units" | "users") {
-        text.push_str(" AND is_active");
-    }
-    let units = tx.ctx.scope.units.clone().filter(|_| field.scoped);
-    if units.is_some() {
-        text.push_str(" AND (business_unit_id IS NULL OR business_unit_id = ANY({}))");
-    }
-    let query = tx.sql_text::<diesel::sql_types::Integer>(text).with(|s| s.bind(id));
-    let query = match &units {
-        Some(units) => query.with(|s| s.bind(units.as_slice())),
-        None => query,
-    };
-    Ok(query.first::<i32>(tx)?.is_some())
 }
 
 /// A change that the gate has allowed. There is no other way to make one.
@@ -305,7 +289,8 @@ impl Tx<'_> {
         self.check_writable()?;
         let (before, after) = (patch::object(change.before.fields())?, patch::object(&change.after)?);
         for action in R::asks(&change) {
-            let ask = Ask { action, kind: R::KIND, before: Some(&before), after: Some(&after), diffs: &change.diffs };
+            let (before, after) = (Some(&before), Some(&after));
+            let ask = Ask { action, kind: R::KIND, before, after, diffs: &change.diffs, given: &change.given };
             self.ctx.gate.check(self.ctx, &ask)?;
         }
         let version = change.before.version();
@@ -322,10 +307,19 @@ impl Tx<'_> {
     /// In this order: [`Error::Forbidden`], [`Error::Invalid`] with every bad field.
     pub fn permit_new<R: Record>(&self, draft: Draft<R>) -> Result<PermittedDraft<R>> {
         self.check_writable()?;
-        let after = patch::object(&draft.fields)?;
-        let ask = Ask { action: Action::Create, kind: R::KIND, before: None, after: Some(&after), diffs: &[] };
-        self.ctx.gate.check(self.ctx, &ask)?;
+        self.check_draft(Action::Create, &draft)?;
         if draft.errors.is_empty() { Ok(PermittedDraft(draft)) } else { Err(Error::Invalid(draft.errors)) }
+    }
+
+    /// Asks the gate about an action that goes with a new record, such as closing a deal that arrives closed.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub(crate) fn check_draft<R: Record>(&self, action: Action, draft: &Draft<R>) -> Result<()> {
+        let after = patch::object(&draft.fields)?;
+        let (diffs, given) = (draft.diffs.as_slice(), draft.given.as_slice());
+        let ask = Ask { action, kind: R::KIND, before: None, after: Some(&after), diffs, given };
+        self.ctx.gate.check(self.ctx, &ask)
     }
 
     /// Deletes a record; what it held goes to the field history, so that it can be told what it was.
@@ -335,7 +329,7 @@ impl Tx<'_> {
     pub fn delete<R: Record>(&mut self, id: Id<R>, patch: &Patch) -> Result<R> {
         let record = self.lock(id)?;
         let before = patch::object(record.fields())?;
-        let ask = Ask { action: Action::Delete, kind: R::KIND, before: Some(&before), after: None, diffs: &[] };
+        let ask = Ask { before: Some(&before), ..Ask::about(Action::Delete, R::KIND) };
         self.ctx.gate.check(self.ctx, &ask)?;
         if patch.expected.is_some_and(|expected| expected != record.version()) {
             return Err(Error::Stale { version: record.version() });

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     Error, Id, Result,
     business_units::BusinessUnit,
-    gate::Gate,
+    gate::{Gate, Gates, Program},
     organizations::Organization,
     sessions::Session,
     users::{Role, User},
@@ -34,6 +34,8 @@ pub struct Ctx {
     pub change_set: Uuid,
     /// Decides what is allowed.
     pub gate: Arc<dyn Gate>,
+    /// Where that came from, for a transaction that goes on in somebody else's name.
+    pub gates: Arc<dyn Gates>,
 }
 
 /// Who acts: a person, a key of theirs, or the program itself.
@@ -117,7 +119,7 @@ impl ReadScope {
 
 impl Ctx {
     /// The program itself, acting in an organization with every right.
-    pub fn system(organization: Id<Organization>, now: DateTime<Utc>, gate: Arc<dyn Gate>) -> Self {
+    pub fn system(organization: Id<Organization>, now: DateTime<Utc>, gates: Arc<dyn Gates>) -> Self {
         Self {
             organization,
             actor: Actor::System,
@@ -127,7 +129,8 @@ impl Ctx {
             now,
             request_id: "system".into(),
             change_set: Id::<Ctx>::new().uuid(),
-            gate,
+            gate: Arc::new(Program),
+            gates,
         }
     }
 

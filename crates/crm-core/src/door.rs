@@ -7,7 +7,7 @@ use diesel::PgConnection;
 use crate::{
     Actor, Ctx, Error, Id, Result, Tx,
     database::{Access, Database},
-    gate::Gate,
+    gate::Gates,
     organizations::Organization,
     sessions::{
         self, invalid_token,
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Door {
     database: Database,
-    gate: Arc<dyn Gate>,
+    gates: Arc<dyn Gates>,
 }
 
 /// What is known of a request before anybody has looked at who sent it.
@@ -86,9 +86,9 @@ impl Caller {
 }
 
 impl Door {
-    /// The door of a database, with the gate that judges every action behind it.
-    pub fn new(database: Database, gate: Arc<dyn Gate>) -> Self {
-        Self { database, gate }
+    /// The door of a database, with the gates that judge every action behind it.
+    pub fn new(database: Database, gates: Arc<dyn Gates>) -> Self {
+        Self { database, gates }
     }
 
     /// The database, for what belongs to no organization: health, migrations, metrics.
@@ -106,7 +106,7 @@ impl Door {
             |conn| sessions::look_up(conn, &token),
             |conn, identity| {
                 let identity = identity.ok_or_else(invalid_token)?;
-                let ctx = identity.admit(&token, &caller.request_id, caller.now, &self.gate)?;
+                let ctx = identity.admit(conn, &token, &caller.request_id, caller.now, &self.gates)?;
                 if let Err(error) = identity.touch(conn, &token, caller.now) {
                     // Whoever reads still reads while nothing can be written: the disk may be full.
                     tracing::warn!("the last use of a credential could not be noted: {error}");
@@ -126,7 +126,7 @@ impl Door {
         caller.check_origin()?;
         self.database.transaction(Access::Write, |conn| {
             let identity = sessions::look_up(conn, &token)?.ok_or_else(invalid_token)?;
-            let ctx = identity.admit(&token, &caller.request_id, caller.now, &self.gate)?;
+            let ctx = identity.admit(conn, &token, &caller.request_id, caller.now, &self.gates)?;
             ctx.check_may_write()?;
             identity.touch(conn, &token, caller.now)?;
             Tx::run(conn, &ctx, true, work)
@@ -143,7 +143,7 @@ impl Door {
         now: DateTime<Utc>,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
     ) -> Result<T> {
-        let ctx = Ctx::system(organization, now, Arc::clone(&self.gate));
+        let ctx = Ctx::system(organization, now, Arc::clone(&self.gates));
         self.database.transaction(Access::Read, |conn| Tx::run(conn, &ctx, false, work))
     }
 
@@ -168,7 +168,7 @@ impl Door {
         work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
     ) -> Result<T> {
         self.database.transaction(Access::Write, |conn| {
-            let ctx = Ctx::system(find(conn)?, now, Arc::clone(&self.gate));
+            let ctx = Ctx::system(find(conn)?, now, Arc::clone(&self.gates));
             Tx::run(conn, &ctx, true, work)
         })
     }

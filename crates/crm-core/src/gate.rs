@@ -1,7 +1,9 @@
 //! The port through which every action is judged. `crm-policy` decides by policies; [`Roles`] knows the three roles alone.
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use crate::{Ctx, Error, Result, change::FieldDiff, users::Role};
+use crate::{Ctx, Error, Result, Tx, change::FieldDiff, users::Role};
 
 /// What the caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,19 +55,48 @@ pub struct Ask<'a> {
     pub after: Option<&'a Map<String, Value>>,
     /// The fields that would change.
     pub diffs: &'a [FieldDiff],
+    /// The fields that the request itself sets, whether they change or not; what rules set besides is not among them.
+    pub given: &'a [String],
 }
 
 impl Ask<'_> {
     /// A question before anything of the record is known.
     pub fn about(action: Action, kind: &'static str) -> Self {
-        Self { action, kind, before: None, after: None, diffs: &[] }
+        Self { action, kind, before: None, after: None, diffs: &[], given: &[] }
     }
 }
 
-/// Decides what is allowed. A refusal is [`Error::Forbidden`], whose reason names the rule.
+/// Decides what is allowed in one organization. A refusal is [`Error::Forbidden`], whose reason names the rule.
 pub trait Gate: Send + Sync {
-    /// Allows the action, or says why not.
+    /// Allows the action, or says why not. A question without a record asks whether there can be any record at all on which
+    /// the action is allowed.
     fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()>;
+}
+
+/// Where gates come from. Every organization has its own, made from its policies.
+pub trait Gates: Send + Sync {
+    /// The gate of the transaction's organization as its policies stand at `policy_version`, or newer. It is asked for
+    /// before the transaction writes anything.
+    ///
+    /// # Errors
+    /// What the database says. Without a gate nothing is allowed.
+    fn of(&self, tx: &mut Tx<'_>, policy_version: i64) -> Result<Arc<dyn Gate>>;
+
+    /// Gives a new organization the policies that it starts with.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn seed(&self, tx: &mut Tx<'_>) -> Result<()>;
+}
+
+/// The gate of the program itself, which may do everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Program;
+
+impl Gate for Program {
+    fn check(&self, _ctx: &Ctx, _ask: &Ask<'_>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The gate that knows the three roles and nothing else.
@@ -76,10 +107,20 @@ pub struct Roles;
 const ADMIN_ONLY: [&str; 3] = ["organization", "business_unit", "user"];
 
 /// Kinds that configure the work of everybody, for ADMIN and MANAGER.
-const CONFIGURATION: [&str; 4] = ["pipeline", "stage", "custom_field", "reason_code"];
+const CONFIGURATION: [&str; 5] = ["pipeline", "stage", "custom_field", "reason_code", "reason_rule"];
 
 /// Kinds that a SALES_REP may remove: their own working notes and keys.
 const OWN_THINGS: [&str; 4] = ["activity", "task", "saved_view", "api_key"];
+
+impl Gates for Roles {
+    fn of(&self, _tx: &mut Tx<'_>, _policy_version: i64) -> Result<Arc<dyn Gate>> {
+        Ok(Arc::new(*self))
+    }
+
+    fn seed(&self, _tx: &mut Tx<'_>) -> Result<()> {
+        Ok(())
+    }
+}
 
 impl Gate for Roles {
     fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {

@@ -1,9 +1,9 @@
 //! Organizations: the tenants.
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types as st};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
@@ -86,7 +86,7 @@ impl Record for Organization {
     record_rows!(OrganizationFields, organizations);
 }
 
-/// Founds the organization of the transaction's context: its row, its reason codes and a first pipeline. Called by the
+/// Founds the organization of the transaction's context: its row, its reason codes, a first pipeline and policies. Called by the
 /// program itself, never by a request.
 ///
 /// # Errors
@@ -97,7 +97,21 @@ pub fn found(tx: &mut Tx<'_>, patch: Patch) -> Result<Organization> {
     let organization = tx.permit_new(draft)?.insert(tx)?;
     reason_codes::seed(tx)?;
     pipelines::seed(tx)?;
+    let gates = Arc::clone(&tx.ctx.gates);
+    gates.seed(tx)?;
     Ok(organization)
+}
+
+/// Notes that the policies of the caller's organization change with this transaction: every process reads them anew at
+/// its next request. Other changes of policies wait until this one is committed.
+///
+/// # Errors
+/// What the database says.
+pub fn renew_policies(tx: &mut Tx<'_>) -> Result<()> {
+    tx.check_writable()?;
+    tx.sql::<st::Integer>("UPDATE organizations SET policy_version = policy_version + 1 WHERE organization_id = {org}")
+        .run(tx)?;
+    Ok(())
 }
 
 /// The organization of that name, if there is one; the oldest, where there are several.

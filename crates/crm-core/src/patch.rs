@@ -29,6 +29,8 @@ pub struct Patch {
     pub reason: Reason,
     /// The version that the caller has seen (`If-Match`), if it said so.
     pub expected: Option<i64>,
+    /// The members that the program has filled in, since the request left them out.
+    pub defaults: Vec<String>,
 }
 
 impl Patch {
@@ -39,7 +41,7 @@ impl Patch {
     pub fn new(mut members: Map<String, Value>) -> Result<Self> {
         let code = take_text(&mut members, "reasonCode", 100)?;
         let note = take_text(&mut members, "note", 2_000)?;
-        Ok(Self { members, reason: Reason { code, note }, expected: None })
+        Ok(Self { members, reason: Reason { code, note }, ..Self::default() })
     }
 
     /// Takes one member out, to be read by a rule of its own.
@@ -51,6 +53,7 @@ impl Patch {
     #[must_use]
     pub fn or(mut self, name: &str, value: impl Into<Value>) -> Self {
         if !self.members.contains_key(name) {
+            self.defaults.push(name.to_owned());
             self.members.insert(name.to_owned(), value.into());
         }
         self
@@ -58,6 +61,11 @@ impl Patch {
 }
 
 impl Patch {
+    /// The members that the request itself gives.
+    pub(crate) fn given(&self) -> Vec<String> {
+        self.members.keys().filter(|name| !self.defaults.contains(name)).cloned().collect()
+    }
+
     /// The patch for a new record of a signed-in user, who owns it unless the patch says otherwise.
     #[must_use]
     pub(crate) fn owned_by_caller(self, tx: &crate::Tx<'_>, member: &str) -> Self {

@@ -59,13 +59,16 @@ pub struct Field {
     pub read_only: bool,
     /// Must a referenced record be one that the caller may see?
     pub scoped: bool,
+    /// The field that holds the currency of an amount.
+    pub currency: Option<&'static str>,
 }
 
 impl Field {
     /// A field that can be filtered, is optional and may be set by requests.
     pub const fn new(name: &'static str, column: &'static str, kind: FieldKind) -> Self {
         let filterable = !matches!(kind, FieldKind::LongText | FieldKind::Json);
-        Self { name, column, kind, sortable: false, filterable, required: false, read_only: false, scoped: false }
+        let (sortable, required, read_only, scoped, currency) = (false, false, false, false, None);
+        Self { name, column, kind, sortable, filterable, required, read_only, scoped, currency }
     }
 
     /// Lists can be sorted by it: an index `(organization_id, column, id)` stands in the migrations.
@@ -93,6 +96,13 @@ impl Field {
     #[must_use]
     pub const fn scoped(mut self) -> Self {
         self.scoped = true;
+        self
+    }
+
+    /// It is an amount in the currency that the field of this name holds.
+    #[must_use]
+    pub const fn in_currency(mut self, field: &'static str) -> Self {
+        self.currency = Some(field);
         self
     }
 
@@ -137,7 +147,9 @@ pub trait Record: Serialize + Sized + Send + 'static {
     fn search_text(_fields: &Self::Fields) -> String {
         String::new()
     }
-    /// Which permissions a change needs.
+    /// Which permissions a change of such a record may need. Who has none of them changes none.
+    const CHANGES: &'static [Action] = &[Action::Edit];
+    /// Which of them this change needs.
     fn asks(_change: &Change<Self>) -> Vec<Action> {
         vec![Action::Edit]
     }

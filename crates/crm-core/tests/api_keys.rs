@@ -6,8 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crm_core::{
     Patch, Result,
     api_keys::{self, ApiKey},
-    business_units,
-    change::{self},
+    business_units, change,
     companies::Company,
     organizations, page, sessions,
     sessions::tokens::Secret,
@@ -56,7 +55,7 @@ fn scopes_bound_what_a_key_may() {
     };
 
     let reader = program(&acme.admin, r#"["read"]"#);
-    assert_eq!(reader.read(|tx| sessions::me(tx)).unwrap().email, acme.admin.email);
+    assert_eq!(reader.read(sessions::me).unwrap().email, acme.admin.email);
     assert_eq!(code(reader.write(create_company)), "scope_required");
     assert_eq!(
         code(reader.write(|tx| business_units::set_members(tx, acme.units[1], &[], &Patch::default()))),
@@ -110,7 +109,7 @@ fn a_key_is_shown_once_and_expires() {
     assert_eq!(shown.fields.expires_at, now() + TimeDelta::days(90));
     assert!(!serde_json::to_string(&shown).unwrap().contains(secret.expose()));
     let program = Program(&acme, secret);
-    let me = |at| program.read_at(at, |tx| sessions::me(tx)).map(|me| me.email);
+    let me = |at| program.read_at(at, sessions::me).map(|me| me.email);
     assert!(me(now() + TimeDelta::days(89)).is_ok());
     assert_eq!(code(me(now() + TimeDelta::days(90))), "expired_token");
 
@@ -163,11 +162,11 @@ fn everybody_manages_their_own_keys_and_an_admin_all() {
     let made = program.write(|tx| api_keys::create(tx, body(r#"{"name": "k", "scopes": ["read"]}"#)));
     assert_eq!(code(made), "session_required", "a key makes no keys");
     assert_eq!(code(program.write(|tx| api_keys::delete(tx, of_rep.id, &Patch::default()))), "session_required");
-    assert_eq!(code(program.read(|tx| sessions::list(tx))), "session_required");
-    assert_eq!(code(program.write(|tx| sessions::logout(tx))), "session_required");
+    assert_eq!(code(program.read(sessions::list)), "session_required");
+    assert_eq!(code(program.write(sessions::logout)), "session_required");
 
     assert_eq!(delete(&acme.rep, of_rep.id), "");
-    assert_eq!(code(program.read(|tx| sessions::me(tx))), "invalid_token");
+    assert_eq!(code(program.read(sessions::me)), "invalid_token");
     assert_eq!(delete(&acme.admin, of_manager.id), "");
     assert_eq!(listed(&acme.admin, &[]), []);
 }
@@ -178,7 +177,7 @@ fn the_last_use_is_noted_once_a_minute() {
     let acme = TestOrganization::new(&database, "acme");
     let program = Program(&acme, key(&acme.rep, r#"["read"]"#).unwrap().1);
     for (seconds, noted) in [(1, 1), (60, 1), (61, 61), (62, 61)] {
-        program.read_at(now() + TimeDelta::seconds(seconds), |tx| sessions::me(tx)).unwrap();
+        program.read_at(now() + TimeDelta::seconds(seconds), sessions::me).unwrap();
         let key = acme.rep.read(|tx| api_keys::list(tx, Vec::new())).unwrap().items.remove(0);
         assert_eq!(key.last_used_at, Some(now() + TimeDelta::seconds(noted)));
     }

@@ -31,8 +31,8 @@ fn tokens(signed_in: SignedIn) -> (Secret, Secret, i64) {
 /// Who a token belongs to, as a read and as a write say.
 fn who(door: &Door, token: &Secret, at: DateTime<Utc>) -> Result<String> {
     let caller = with_token(token.expose(), at);
-    let read = door.read(&caller, |tx| sessions::me(tx)).map(|me| me.email);
-    let written = door.write(&caller, |tx| sessions::me(tx)).map(|me| me.email);
+    let read = door.read(&caller, sessions::me).map(|me| me.email);
+    let written = door.write(&caller, sessions::me).map(|me| me.email);
     assert_eq!(read.as_ref().ok(), written.as_ref().ok());
     read
 }
@@ -79,7 +79,7 @@ fn a_reused_refresh_token_ends_the_whole_session() {
     assert_eq!(code(sessions::refresh(&door, &first, now()).map(drop)), "invalid_token");
     assert_eq!(code(who(&door, &access, now())), "invalid_token");
     assert_eq!(code(sessions::refresh(&door, &second, now()).map(drop)), "invalid_token");
-    assert!(rep.read(|tx| sessions::me(tx)).is_ok(), "another session goes on");
+    assert!(rep.read(sessions::me).is_ok(), "another session goes on");
 }
 
 #[test]
@@ -121,14 +121,14 @@ fn tokens_that_are_not_quite_right_are_refused() {
         rewritten(text, |bytes| bytes[63] ^= 1),
     ];
     for text in &forged {
-        assert_eq!(code(acme.door.read(&with_token(text, now()), |tx| sessions::me(tx))), "invalid_token", "{text}");
-        assert_eq!(code(acme.door.write(&with_token(text, now()), |tx| sessions::me(tx))), "invalid_token", "{text}");
+        assert_eq!(code(acme.door.read(&with_token(text, now()), sessions::me)), "invalid_token", "{text}");
+        assert_eq!(code(acme.door.write(&with_token(text, now()), sessions::me)), "invalid_token", "{text}");
     }
     let nobody = Caller { bearer: None, ..with_token("", now()) };
-    assert_eq!(code(acme.door.read(&nobody, |tx| sessions::me(tx))), "missing_token");
+    assert_eq!(code(acme.door.read(&nobody, sessions::me)), "missing_token");
     let both = Caller { bearer: Some(access.clone()), ..console(&access, true, now()) };
-    assert_eq!(code(acme.door.read(&both, |tx| sessions::me(tx))), "two_credentials");
-    assert_eq!(code(acme.door.read(&console(&access, true, now()), |tx| sessions::me(tx))), "invalid_token");
+    assert_eq!(code(acme.door.read(&both, sessions::me)), "two_credentials");
+    assert_eq!(code(acme.door.read(&console(&access, true, now()), sessions::me)), "invalid_token");
     assert_eq!(code(sessions::refresh(&acme.door, &access, now()).map(drop)), "invalid_token");
     assert_eq!(code(acme.rep.read(|tx| tx.find(globex.rep.id))), "not_found");
 }
@@ -157,7 +157,7 @@ fn the_console_is_signed_in_by_a_cookie_alone() {
         }
         Grant::Tokens { .. } => panic!("tokens"),
     };
-    let me = |cookie: &Secret, at| door.read(&console(cookie, false, at), |tx| sessions::me(tx));
+    let me = |cookie: &Secret, at| door.read(&console(cookie, false, at), sessions::me);
     let kept = cookie();
     let mut at = now();
     for _ in 0..15 {
@@ -178,7 +178,7 @@ fn the_console_is_signed_in_by_a_cookie_alone() {
     };
     assert_eq!(code(create(false)), "cross_site_request");
     assert!(create(true).is_ok());
-    assert_eq!(code(door.read(&with_token(cookie.expose(), now()), |tx| sessions::me(tx))), "invalid_token");
+    assert_eq!(code(door.read(&with_token(cookie.expose(), now()), sessions::me)), "invalid_token");
 }
 
 #[test]
@@ -187,8 +187,8 @@ fn the_last_use_is_noted_once_a_minute() {
     let TestOrganization { rep, .. } = TestOrganization::new(&database, "acme");
     for (seconds, noted) in [(59, 0), (60, 60), (119, 60), (121, 121)] {
         let later = rep.clone().at(now() + TimeDelta::seconds(seconds));
-        later.read(|tx| sessions::me(tx)).unwrap();
-        let sessions = later.read(|tx| sessions::list(tx)).unwrap();
+        later.read(sessions::me).unwrap();
+        let sessions = later.read(sessions::list).unwrap();
         assert_eq!(sessions[0].last_used_at, now() + TimeDelta::seconds(noted));
     }
 }
@@ -198,17 +198,17 @@ fn one_sees_and_ends_ones_own_sessions() {
     let database = TestDatabase::new();
     let TestOrganization { door, rep, admin, .. } = TestOrganization::new(&database, "acme");
     let other = Person::sign_in(&door, &rep.email, now()).unwrap();
-    let sessions = rep.read(|tx| sessions::list(tx)).unwrap();
+    let sessions = rep.read(sessions::list).unwrap();
     assert_eq!(sessions.len(), 2);
     let current: Vec<_> = sessions.iter().filter(|s| s.is_current).collect();
     assert_eq!((current.len(), current[0].address.as_str()), (1, "192.0.2.1"));
     let theirs = sessions.iter().find(|s| !s.is_current).unwrap().id;
     assert_eq!(code(admin.write(|tx| sessions::end(tx, theirs))), "not_found", "nobody else's");
     rep.write(|tx| sessions::end(tx, theirs)).unwrap();
-    assert_eq!(code(other.read(|tx| sessions::me(tx))), "invalid_token");
-    rep.write(|tx| sessions::logout(tx)).unwrap();
-    assert_eq!(code(rep.read(|tx| sessions::me(tx))), "invalid_token");
-    assert!(admin.read(|tx| sessions::me(tx)).is_ok());
+    assert_eq!(code(other.read(sessions::me)), "invalid_token");
+    rep.write(sessions::logout).unwrap();
+    assert_eq!(code(rep.read(sessions::me)), "invalid_token");
+    assert!(admin.read(sessions::me).is_ok());
 }
 
 #[test]
@@ -302,14 +302,14 @@ fn a_new_password_ends_everything_else() {
     assert_eq!(code(change(PASSWORD, "short")), "too_short");
     assert_eq!(code(change(PASSWORD, "password1234")), "too_common");
     assert_eq!(code(change(PASSWORD, &rep.email.to_uppercase())), "same_as_email");
-    assert!(others.iter().all(|other| other.read(|tx| sessions::me(tx)).is_ok()), "nothing has changed yet");
+    assert!(others.iter().all(|other| other.read(sessions::me).is_ok()), "nothing has changed yet");
     change(PASSWORD, "another pony stable").unwrap();
     for other in &others {
-        assert_eq!(code(other.read(|tx| sessions::me(tx))), "invalid_token");
+        assert_eq!(code(other.read(sessions::me)), "invalid_token");
     }
     assert_eq!(code(who(&door, &key, now())), "invalid_token");
-    assert!(rep.read(|tx| sessions::me(tx)).is_ok());
-    assert!(manager.read(|tx| sessions::me(tx)).is_ok());
+    assert!(rep.read(sessions::me).is_ok());
+    assert!(manager.read(sessions::me).is_ok());
     let login = |password: &str| sessions::login(&door, &login_request(&rep.email, password, now())).map(drop);
     assert_eq!(code(login(PASSWORD)), "invalid_credentials");
     assert!(login("another pony stable").is_ok());

@@ -133,17 +133,17 @@ fn what_a_role_change_or_a_deactivation_takes_away_is_gone_at_once() {
         let sessions::Grant::Tokens { refresh, .. } = login.grant else { panic!("a cookie") };
         let key = key_of(user);
         let with_key = with_token(key.expose(), now());
-        assert!(acme.door.read(&with_key, |tx| sessions::me(tx)).is_ok());
+        assert!(acme.door.read(&with_key, sessions::me).is_ok());
         change(&acme.admin, user.id, r#"{"name": "Renamed"}"#).unwrap();
-        assert!(user.read(|tx| sessions::me(tx)).is_ok(), "a new name ends nothing");
+        assert!(user.read(sessions::me).is_ok(), "a new name ends nothing");
         change(&acme.admin, user.id, json).unwrap();
-        assert_eq!(code(user.read(|tx| sessions::me(tx))), "invalid_token");
+        assert_eq!(code(user.read(sessions::me)), "invalid_token");
         assert_eq!(code(user.write(|tx| tx.find(user.id))), "invalid_token");
-        assert_eq!(code(acme.door.read(&with_key, |tx| sessions::me(tx))), "invalid_token");
+        assert_eq!(code(acme.door.read(&with_key, sessions::me)), "invalid_token");
         assert_eq!(code(sessions::refresh(&acme.door, &refresh, now()).map(drop)), "invalid_token");
-        assert!(acme.rep.read(|tx| sessions::me(tx)).is_ok());
+        assert!(acme.rep.read(sessions::me).is_ok());
         change(&acme.admin, user.id, r#"{"isActive": true, "role": "MANAGER"}"#).unwrap();
-        assert_eq!(code(user.read(|tx| sessions::me(tx))), "invalid_token", "what has ended stays ended");
+        assert_eq!(code(user.read(sessions::me)), "invalid_token", "what has ended stays ended");
         assert!(Person::sign_in(&acme.door, &user.email, now()).is_ok());
     }
 }

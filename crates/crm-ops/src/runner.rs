@@ -39,7 +39,7 @@ use std::{
 use crm_core::{
     Id, Result,
     database::Database,
-    gate::Gate,
+    gate::Gates,
     jobs::{Claim, Failure, Job, Outcome, Queue, Until},
     organizations::Organization,
 };
@@ -74,8 +74,8 @@ pub struct Runner {
 
 impl Runner {
     /// A worker on a database that does nothing yet.
-    pub fn new(database: Database, gate: Arc<dyn Gate>) -> Self {
-        let queue = Queue::new(database, gate);
+    pub fn new(database: Database, gates: Arc<dyn Gates>) -> Self {
+        let queue = Queue::new(database, gates);
         Self { queue, handlers: Handlers::default(), slots: BTreeMap::new(), drain: DRAIN }
     }
 

@@ -11,11 +11,13 @@ use crate::violations::{Violation, member, unknown_members};
 /// How a resource is governed by the built-in roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResourceClass {
-    /// A record of the daily work, in a business unit: a lead, a deal.
+    /// A record of the daily work, mostly in a business unit: a lead, a deal. Managers alone delete it.
     Record,
-    /// What everybody reads and few change: pipelines, articles.
+    /// What everybody keeps for the own work, and removes again: notes, tasks, saved views.
+    Own,
+    /// What everybody reads and managers change: pipelines, stages.
     Reference,
-    /// What administrators alone touch: policies, users.
+    /// What everybody reads and administrators alone change: users, business units. Policies they alone read, too.
     Administration,
 }
 

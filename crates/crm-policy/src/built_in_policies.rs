@@ -9,16 +9,19 @@ use crate::violations::Violation;
 
 /// The matrix of the roles. ADMIN may do everything. MANAGER may do everything but administer: on the resources of
 /// administration nothing is left to them but to look, and not even that on policies. SALES_REP sees and changes the
-/// records of the own business units and makes new ones, moves deals between stages, writes mail, and reads what is there
-/// for reference; exporting, closing, deleting and administering are not allowed to them.
+/// records of the own business units and those of none, makes new ones, moves deals between stages, writes mail, keeps
+/// the own notes, and reads what is there for reference; exporting, closing, deleting records and administering are not
+/// allowed to them.
 ///
 /// # Errors
-/// The faults of the registry: records need a `businessUnitId`.
+/// The faults of the registry: `businessUnitId` and `stageId` are ids where they are.
 pub fn built_in_policies(registry: &Registry) -> Result<Vec<Policy>, Vec<Violation>> {
     let mut rows = Vec::new();
     for &action in Action::ALL {
         rows.push(Row::new(Role::Admin, action, "*", "allow"));
-        rows.push(Row::new(Role::Manager, action, "*", "allow"));
+        if action != Action::Manage {
+            rows.push(Row::new(Role::Manager, action, "*", "allow"));
+        }
     }
     for action in [Action::ViewField, Action::EditField, Action::SendEmail] {
         rows.push(Row::new(Role::SalesRep, action, "*", "allow"));
@@ -26,8 +29,14 @@ pub fn built_in_policies(registry: &Registry) -> Result<Vec<Policy>, Vec<Violati
     for resource in registry.resources() {
         match resource.class() {
             ResourceClass::Record => rows.extend(representatives(resource)),
-            ResourceClass::Reference => rows.push(Row::new(Role::SalesRep, Action::View, resource.name(), "allow")),
-            ResourceClass::Administration => rows.extend(managers(resource)),
+            ResourceClass::Own => {
+                rows.extend(OWN.map(|action| Row::new(Role::SalesRep, action, resource.name(), "allow")))
+            }
+            ResourceClass::Reference => {
+                rows.push(Row::new(Role::SalesRep, Action::View, resource.name(), "allow"));
+                rows.push(Row::new(Role::Manager, Action::Manage, resource.name(), "allow"));
+            }
+            ResourceClass::Administration => rows.extend(administration(resource)),
         }
     }
     let read =
@@ -36,7 +45,8 @@ pub fn built_in_policies(registry: &Registry) -> Result<Vec<Policy>, Vec<Violati
 }
 
 /// The three policies that a new organization starts with, ordinary ones: its administrators change or remove them.
-/// `new_id` gives each its identifier.
+/// The one that hides the value of deals waits to be switched on: representatives who cannot see a value cannot enter
+/// one either, and most teams want them to. `new_id` gives each its identifier.
 ///
 /// # Errors
 /// The faults of the registry: it needs `lead`, and `deal` with its `value`.
@@ -54,7 +64,8 @@ pub fn example_policies(
         let json = json!({
             "name": name, "role": role, "action": action, "resource": resource, "field": field, "effect": "deny"
         });
-        Policy::read(new_id(), &json, registry)
+        let policy = Policy::read(new_id(), &json, registry)?;
+        Ok(Policy { is_active: field.is_none(), ..policy })
     };
     examples.into_iter().map(read).collect()
 }
@@ -91,25 +102,29 @@ impl Row {
     }
 }
 
+/// What everybody may do with what they keep for themselves.
+const OWN: [Action; 4] = [Action::View, Action::Create, Action::Edit, Action::Delete];
+
 fn representatives(resource: &Resource) -> Vec<Row> {
-    let own = json!({"attr": "businessUnitId", "op": "in", "ref": "caller.businessUnitIds"});
-    let own_or_none = json!({"any": [{"attr": "businessUnitId", "op": "isNull"}, own]});
-    let row = |action| Row::new(Role::SalesRep, action, resource.name(), "allow");
-    let mut rows = vec![
-        row(Action::View).when(own.clone()),
-        row(Action::Edit).when(own.clone()),
-        row(Action::Create).when(own_or_none),
-    ];
-    if resource.attributes().contains_key("stageId") {
-        rows.push(row(Action::ChangeStage).when(own));
-    }
-    rows
+    let has = |attribute| resource.attributes().contains_key(attribute);
+    let own_or_none = json!({"any": [
+        {"attr": "businessUnitId", "op": "isNull"},
+        {"attr": "businessUnitId", "op": "in", "ref": "caller.businessUnitIds"}
+    ]});
+    let condition = if has("businessUnitId") { own_or_none } else { Value::Null };
+    let actions = [Action::View, Action::Edit, Action::Create, Action::ChangeStage];
+    let applies = |action: &Action| *action != Action::ChangeStage || has("stageId");
+    let row = |action| Row::new(Role::SalesRep, action, resource.name(), "allow").when(condition.clone());
+    actions.into_iter().filter(applies).map(row).collect()
 }
 
-fn managers(resource: &Resource) -> Vec<Row> {
-    let mut refused = vec![Action::Create, Action::Edit, Action::Delete, Action::ExportData, Action::Manage];
-    if resource.name() == crate::lockouts::POLICY_RESOURCE {
-        refused.push(Action::View);
+fn administration(resource: &Resource) -> Vec<Row> {
+    let is_secret = resource.name() == crate::lockouts::POLICY_RESOURCE;
+    let looks = |action: Action| action.is_reading() && !(is_secret && action == Action::View);
+    let refused = Action::ALL.iter().filter(|action| !looks(**action));
+    let mut rows: Vec<Row> = refused.map(|&action| Row::new(Role::Manager, action, resource.name(), "deny")).collect();
+    if !is_secret {
+        rows.push(Row::new(Role::SalesRep, Action::View, resource.name(), "allow"));
     }
-    refused.into_iter().map(|action| Row::new(Role::Manager, action, resource.name(), "deny")).collect()
+    rows
 }

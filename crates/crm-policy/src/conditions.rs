@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub use logic::Truth;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::attributes::{Context, Registry};
 use crate::names::named;
@@ -99,7 +100,7 @@ named! {
 }
 
 /// The comparison that kept a condition from holding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FailedClause {
     /// Where it stands in the condition: a JSON Pointer, `""` for the whole.
     pub pointer: String,

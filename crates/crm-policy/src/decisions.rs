@@ -1,13 +1,14 @@
 //! Decisions: what was decided, by which policy, and the reason in a sentence.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::conditions::{FailedClause, Truth};
 use crate::engine::Request;
 use crate::policies::{Effect, Policy};
 
 /// What an engine decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// Whether it may be done at once.
@@ -26,7 +27,7 @@ pub struct Decision {
 }
 
 /// What one policy came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TraceEntry {
     /// The policy.

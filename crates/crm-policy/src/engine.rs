@@ -71,6 +71,22 @@ impl Engine {
         Decision::new(request, effect, policy)
     }
 
+    /// Decides a question that is asked before the record is known: refused is what is refused on every record, and the
+    /// rest may still be refused on the one that it comes to.
+    pub fn foresee(&self, request: &Request<'_>) -> Decision {
+        let speaking = || self.speaking(request.role, request.action, request.resource).filter(|p| !p.is_draft);
+        if let Some(policy) = speaking().find(|p| p.effect == Effect::Deny && p.condition.is_none()) {
+            return Decision::new(request, Effect::Deny, Some(policy));
+        }
+        let allow = speaking().find(|policy| policy.effect == Effect::Allow);
+        Decision::new(request, if allow.is_some() { Effect::Allow } else { Effect::Deny }, allow)
+    }
+
+    /// Whether some policy is a draft, so that there is something to watch.
+    pub fn has_drafts(&self) -> bool {
+        self.policies.iter().any(|policy| policy.is_draft && policy.is_active)
+    }
+
     /// The policies of the set, in its order.
     pub fn policies(&self) -> &[Policy] {
         &self.policies

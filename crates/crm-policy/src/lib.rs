@@ -1,5 +1,7 @@
-//! Who may do what, and why: typed conditions, policies and decisions. Nothing here touches a database, a clock or the
-//! network, so that any service can link the crate and ask.
+//! Who may do what, and why: typed conditions, policies and decisions, and the gate of the house that is made of them.
+//!
+//! The engine touches neither a database nor a clock nor the network, so that any service can link the crate and ask:
+//! that is everything below but the last paragraph.
 //!
 //! A set of [`Policy`] values is loaded into an [`Engine`] once; after that a decision is a look-up and a few comparisons.
 //! Any refusal refuses, then what needs approval waits for it, then what is allowed is allowed, and what no policy speaks
@@ -44,28 +46,41 @@
 //! assert!(!refused.allowed);
 //! assert_eq!(refused.reason, "No policy allows mark_won_lost on deal to SALES_REP.");
 //! ```
+//!
+//! The program itself opens its door with [`PolicyGates`]: they load the [`stored_policies`] of an organization once per
+//! version, over the [`catalogue()`] of what there is in the house, and judge every action by them.
 
 mod names;
 
 pub mod attributes;
 pub mod built_in_policies;
+pub mod catalogue;
 pub mod conditions;
 pub mod decisions;
 pub mod engine;
 pub mod explain;
+pub mod gate;
+pub mod gates;
+pub mod listings;
 pub mod lockouts;
 pub mod masks;
 pub mod policies;
 pub mod resource_patterns;
 pub mod scalars;
+mod schema;
+pub mod simulations;
+pub mod stored_policies;
 mod tables;
 pub mod violations;
 
 pub use attributes::{Caller, Context, Facts, Registry, Resource, ResourceClass};
 pub use built_in_policies::{built_in_policies, example_policies};
+pub use catalogue::catalogue;
 pub use conditions::{Condition, Truth};
 pub use decisions::{Decision, TraceEntry};
 pub use engine::{Engine, EngineError, Request};
+pub use gate::PolicyGate;
+pub use gates::PolicyGates;
 pub use lockouts::{Lockout, check_lockout};
 pub use masks::{ListFilter, Mask, MaskError};
 pub use policies::{Action, Effect, Policy, Role, Subject};

@@ -12,13 +12,18 @@ pub const POLICY_RESOURCE: &str = "policy";
 #[error("With these policies no role could manage policies any more.")]
 pub struct Lockout;
 
-/// Checks a set before it takes effect: some role has to manage policies without condition and without approval.
+/// What somebody has to be allowed to take a policy back.
+const NEEDED: [Action; 5] = [Action::View, Action::Create, Action::Edit, Action::Delete, Action::Manage];
+
+/// Checks a set before it takes effect: some role has to see, write and remove policies without condition and without
+/// approval.
 ///
 /// # Errors
 /// [`Lockout`] where none does.
 pub fn check_lockout(engine: &Engine) -> Result<(), Lockout> {
     let (nobody, nothing) = (Caller::default(), Facts::none());
-    let manages =
-        |&role: &Role| engine.decide(&Request::new(role, Action::Manage, POLICY_RESOURCE, &nobody, &nothing)).allowed;
+    let may =
+        |role: Role, action| engine.decide(&Request::new(role, action, POLICY_RESOURCE, &nobody, &nothing)).allowed;
+    let manages = |role: &Role| NEEDED.iter().all(|&action| may(*role, action));
     if Role::ALL.iter().any(manages) { Ok(()) } else { Err(Lockout) }
 }

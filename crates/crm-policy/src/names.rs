@@ -4,12 +4,15 @@
 macro_rules! named {
     ($(#[$meta:meta])* pub enum $type:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
         pub enum $type { $($(#[$doc])* #[serde(rename = $text)] $variant,)+ }
 
         impl $type {
             /// Every value, in the order of declaration.
             pub const ALL: &'static [$type] = &[$($type::$variant,)+];
+
+            /// Their texts on the wire, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($text,)+];
 
             /// The text of this value on the wire.
             pub const fn as_str(self) -> &'static str {

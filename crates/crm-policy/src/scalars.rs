@@ -31,6 +31,8 @@ pub enum Kind {
     Date,
     /// An instant, RFC 3339.
     Instant,
+    /// Something of many parts: it can be hidden, and told from null, but not compared.
+    Opaque,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Kind::Text => "text",
             Kind::Date => "date",
             Kind::Instant => "instant",
+            Kind::Opaque => "opaque",
         }
     }
 }
@@ -67,6 +70,8 @@ pub enum Scalar {
     Date(NaiveDate),
     /// An instant.
     Instant(DateTime<Utc>),
+    /// Something that is there, whatever it holds.
+    Opaque,
 }
 
 /// The exchange rates of the day that a decision is taken for.
@@ -106,6 +111,7 @@ impl Scalar {
             Kind::Text => json.as_str().map(|text| Scalar::Text(text.to_owned())),
             Kind::Date => json.as_str().and_then(|text| text.parse().ok()).map(Scalar::Date),
             Kind::Instant => json.as_str().and_then(instant).map(Scalar::Instant),
+            Kind::Opaque => Some(Scalar::Opaque),
         };
         read.ok_or_else(|| expectation(kind))
     }
@@ -167,6 +173,7 @@ fn expectation(kind: &Kind) -> String {
         Kind::Text => "A text is expected.".into(),
         Kind::Date => "A day is expected: YYYY-MM-DD.".into(),
         Kind::Instant => "An instant is expected, as RFC 3339 writes it: 2026-01-31T09:00:00Z.".into(),
+        Kind::Opaque => "Any value is expected but null.".into(),
     }
 }
 

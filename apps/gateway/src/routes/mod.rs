@@ -7,13 +7,18 @@ mod bulk;
 mod business_units;
 mod companies;
 mod contacts;
+mod copilot;
 mod custom_fields;
 mod deals;
+mod decision_memory;
 mod exports;
 mod field_history;
+mod forecasting;
+mod imports;
 mod leads;
 mod organization;
 mod pipelines;
+mod policies;
 mod reason_codes;
 mod resource;
 mod saved_views;
@@ -23,16 +28,20 @@ mod tasks;
 mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 11] = [
+pub const TAGS: &[(&str, &str)] = &[
     ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
+    ("Decision memory", "What is known about deals, and why they were won and lost."),
+    ("Forecasting", "What stands in the pipeline, what will come of it, and what to do first."),
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
     ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
+    ("Imports", "Files read in, and taken back."),
     ("Field history", "Who changed what, when, from what to what, and why."),
     ("Business units", "Brands or companies under one organization."),
     ("Pipelines", "The ways that deals go."),
+    ("Policies", "Who may do what, and why."),
     ("Configuration", "The organization, its fields and its people."),
     ("System", "Is it there, and what can it do."),
 ];
@@ -50,6 +59,9 @@ pub fn all() -> Vec<Endpoint> {
         companies::endpoints(),
         contacts::endpoints(),
         deals::endpoints(),
+        decision_memory::endpoints(),
+        forecasting::endpoints(),
+        copilot::endpoints(),
         activities::endpoints(),
         tasks::endpoints(),
         saved_views::endpoints(),
@@ -57,7 +69,9 @@ pub fn all() -> Vec<Endpoint> {
         field_history::endpoints(),
         reason_codes::endpoints(),
         exports::endpoints(),
+        imports::endpoints(),
         custom_fields::endpoints(),
+        policies::endpoints(),
     ]
     .into_iter()
     .flatten()

@@ -38,11 +38,20 @@ impl Things {
         let history = format!("/api/field-history/deal/{}", deal.as_str().unwrap());
         admin.patch(&format!("/api/deals/{}", deal.as_str().unwrap()), &json!({"value": 1})).expect(200);
         keep("changeSetId", admin.get(&history).expect(200)["fieldHistory"][0]["changeSetId"].clone());
+        keep("/api/imports", import(server));
+        keep(
+            "/api/policies",
+            made(
+                "/api/policies",
+                json!({"name": "p", "role": "SALES_REP", "action": "export_data", "resource": "task", "effect": "deny"}),
+            ),
+        );
         keep("entityType", json!("deal"));
         keep("entityId", deal.clone());
         keep("fieldName", json!("stageId"));
         keep("/api/companies", company);
-        keep("/api/deals", deal);
+        keep("/api/deals", deal.clone());
+        keep("dealId", deal);
         keep("/api/pipelines", pipelines["pipelines"][0]["id"].clone());
         keep("stageId", pipelines["pipelines"][0]["stages"][0]["id"].clone());
         keep("/api/business-units", json!(server.house.unit));
@@ -75,6 +84,18 @@ impl Things {
         }
         path
     }
+}
+
+/// An import that waits to be worked.
+fn import(server: &Server) -> Value {
+    let part =
+        |name: &str, text: &str| format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n");
+    let file =
+        "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"c.csv\"\r\n\r\nName\r\nAcme\r\n--x--\r\n";
+    let body = [part("entityType", "company"), part("mapping", "{\"Name\":\"name\"}"), file.to_owned()].concat();
+    let kind = [("content-type", "multipart/form-data; boundary=x")];
+    let reply = server.rep().send_bytes("POST", "/api/imports", &kind, body.into_bytes());
+    reply.expect(202)["import"]["id"].clone()
 }
 
 /// A body that is JSON and no more: the walls stand before anybody looks into it.

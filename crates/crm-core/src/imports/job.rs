@@ -164,7 +164,7 @@ impl Work<'_> {
 
     /// Writes how far a dry run has got, beside its transaction. Is the import still wanted?
     fn tell(&self, done: usize) -> Result<bool> {
-        let door = Door::new(self.run.database().clone(), self.run.gate().clone());
+        let door = Door::new(self.run.database().clone(), self.run.gates().clone());
         door.system_write(self.run.organization(), self.run.now(), |tx| {
             let told = tx.sql::<st::Integer>(
                 "UPDATE imports SET rows_done = {}, updated_at = {} \

@@ -11,7 +11,7 @@ use super::QueueJob;
 use crate::{
     Ctx, Id, Result, Tx,
     database::{Access, Database},
-    gate::Gate,
+    gate::Gates,
     organizations::Organization,
     statement::Statement,
 };
@@ -48,16 +48,16 @@ pub struct Claim {
 #[derive(Clone)]
 pub struct Queue {
     database: Database,
-    gate: Arc<dyn Gate>,
+    gates: Arc<dyn Gates>,
 }
 
 type Row = (Uuid, String, Value, i32, i32);
 type RowTypes = (st::Uuid, st::Text, st::Jsonb, st::Integer, st::Integer);
 
 impl Queue {
-    /// The queue in a database. What jobs do is judged by the gate.
-    pub fn new(database: Database, gate: Arc<dyn Gate>) -> Self {
-        Self { database, gate }
+    /// The queue in a database. What jobs do is judged by the gates.
+    pub fn new(database: Database, gates: Arc<dyn Gates>) -> Self {
+        Self { database, gates }
     }
 
     /// The database that jobs work on.
@@ -66,8 +66,8 @@ impl Queue {
     }
 
     /// What judges the actions of jobs.
-    pub fn gate(&self) -> &Arc<dyn Gate> {
-        &self.gate
+    pub fn gates(&self) -> &Arc<dyn Gates> {
+        &self.gates
     }
 
     /// Organizations with work that can be begun, beginning after `after` and going round, at most 50.
@@ -187,7 +187,7 @@ impl Queue {
         let token = Id::<Claim>::new().uuid();
         let rows = self.database.transaction(Access::Write, |conn| {
             let now = Statement::<st::Timestamptz>::new("SELECT now()", None).get_result::<DateTime<Utc>>(conn)?;
-            let ctx = Ctx::system(organization, now, Arc::clone(&self.gate));
+            let ctx = Ctx::system(organization, now, Arc::clone(&self.gates));
             Tx::run(conn, &ctx, true, |tx| Ok::<_, crate::Error>(work(tx, token)?))
         })?;
         let claim = |(job, kind, payload, attempt, max_attempts): Row| Claim {

@@ -16,7 +16,7 @@ use super::{Claim, Failure, Queue, QueueJob, lease, reason};
 use crate::{
     Actor, Ctx, Error, Id, Result, Tx, clock,
     database::{self, Access, Database},
-    gate::Gate,
+    gate::Gates,
     organizations::Organization,
     sessions,
     statement::Statement,
@@ -95,8 +95,8 @@ impl<'w> JobRun<'w> {
     }
 
     /// What judges actions.
-    pub fn gate(&self) -> &Arc<dyn Gate> {
-        self.queue.gate()
+    pub fn gates(&self) -> &Arc<dyn Gates> {
+        self.queue.gates()
     }
 
     /// The present instant. A step has its own, the database's, as `ctx.now`.
@@ -189,7 +189,7 @@ impl Queue {
         self.database().transaction(Access::Write, |conn| {
             let now = Statement::<st::Timestamptz>::new("SELECT now()", None);
             let now = now.get_result::<DateTime<Utc>>(conn).map_err(Error::from)?;
-            let mut ctx = Ctx::system(claim.organization, now, Arc::clone(self.gate()));
+            let mut ctx = Ctx::system(claim.organization, now, Arc::clone(self.gates()));
             ctx.request_id = format!("job-{}", claim.job);
             ctx.change_set = claim.job.uuid();
             Tx::run(conn, &ctx, true, |tx| {

@@ -232,7 +232,7 @@ impl Source {
     /// The patch of something new, in the lead's unit unless it says otherwise.
     fn patch(&self, members: Map<String, Value>) -> Patch {
         let unit = self.fields.business_unit_id.map(|unit| unit.to_string());
-        Patch { members, reason: self.reason.clone(), expected: None }.or("businessUnitId", unit)
+        Patch { members, reason: self.reason.clone(), ..Patch::default() }.or("businessUnitId", unit)
     }
 
     /// Fills what is empty in an existing record.

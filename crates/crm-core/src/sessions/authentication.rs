@@ -11,7 +11,7 @@ use crate::{
     api_keys::Scope,
     business_units::BusinessUnit,
     ctx::Credential,
-    gate::Gate,
+    gate::{Gates, Program},
     organizations::Organization,
     statement::Statement,
     users::{Role, User},
@@ -33,9 +33,10 @@ pub(crate) struct Identity {
     is_active: bool,
     role: Role,
     units: Vec<Uuid>,
+    policy_version: i64,
 }
 
-type Row = (Vec<u8>, DateTime<Utc>, Option<DateTime<Utc>>, Vec<String>, Uuid, bool, Role, Vec<Uuid>);
+type Row = (Vec<u8>, DateTime<Utc>, Option<DateTime<Utc>>, Vec<String>, Uuid, bool, Role, Vec<Uuid>, i64);
 type RowSql = (
     st::Binary,
     st::Timestamptz,
@@ -45,6 +46,7 @@ type RowSql = (
     st::Bool,
     st::Text,
     st::Array<st::Uuid>,
+    st::BigInt,
 );
 
 /// One statement for a table of credentials; the tables are small in number, so each text is a constant.
@@ -55,7 +57,8 @@ macro_rules! identity_sql {
             $columns,
             ", u.id, u.is_active, u.role, \
              ARRAY(SELECT m.business_unit_id FROM business_unit_members m \
-             WHERE m.organization_id = {org} AND m.user_id = u.id ORDER BY m.business_unit_id) \
+             WHERE m.organization_id = {org} AND m.user_id = u.id ORDER BY m.business_unit_id), \
+             (SELECT o.policy_version FROM organizations o WHERE o.id = {org}) \
              FROM ",
             $table,
             " c JOIN users u ON u.organization_id = c.organization_id AND u.id = c.user_id \
@@ -84,29 +87,25 @@ fn load(
     id: Uuid,
 ) -> QueryResult<Option<Identity>> {
     let rows: Vec<Row> = Statement::<RowSql>::new(text, Some(organization.uuid())).bind(id).load(conn)?;
-    Ok(rows.into_iter().next().map(|(hash, expires_at, last_used_at, scopes, user, is_active, role, units)| Identity {
-        hash,
-        expires_at,
-        last_used_at,
-        scopes,
-        user: user.into(),
-        is_active,
-        role,
-        units,
-    }))
+    let identity = |(hash, expires_at, last_used_at, scopes, user, is_active, role, units, policy_version): Row| {
+        Identity { hash, expires_at, last_used_at, scopes, user: user.into(), is_active, role, units, policy_version }
+    };
+    Ok(rows.into_iter().next().map(identity))
 }
 
 impl Identity {
-    /// The caller's context, if the token proves to be good at this instant.
+    /// The caller's context, if the token proves to be good at this instant. Its gate is that of the organization's
+    /// policies as they stand.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] `invalid_token` or `expired_token`.
+    /// [`Error::Unauthenticated`] `invalid_token` or `expired_token`; what the database says.
     pub(crate) fn admit(
         &self,
+        conn: &mut PgConnection,
         token: &Token,
         request_id: &str,
         now: DateTime<Utc>,
-        gate: &Arc<dyn Gate>,
+        gates: &Arc<dyn Gates>,
     ) -> Result<Ctx> {
         if !token.matches(&self.hash) || !self.is_active {
             return Err(invalid_token());
@@ -119,7 +118,7 @@ impl Identity {
             TokenKind::ApiKey => self.key(token.id),
             _ => (Actor::User(self.user), Credential::Session(token.id.into()), self.role),
         };
-        Ok(Ctx {
+        let ctx = Ctx {
             organization: token.organization,
             actor,
             credential,
@@ -128,8 +127,12 @@ impl Identity {
             now,
             request_id: request_id.to_owned(),
             change_set: Id::<Ctx>::new().uuid(),
-            gate: Arc::clone(gate),
-        })
+            gate: Arc::new(Program),
+            gates: Arc::clone(gates),
+        };
+        // Policies are read as the program itself: there is no gate yet, and nobody else sees this context.
+        let gate = Tx::run(conn, &ctx, false, |tx| gates.of(tx, self.policy_version))?;
+        Ok(Ctx { gate, ..ctx })
     }
 
     /// A key acts in its maker's name as far as its scopes reach, and never beyond the maker's rights of today.
@@ -173,8 +176,8 @@ impl Identity {
 pub fn in_name_of(tx: &mut Tx<'_>, actor: &Actor) -> Result<Ctx> {
     const USER: &str = "SELECT '' :: bytea, u.created_at, u.created_at, ARRAY[]::text[], u.id, u.is_active, u.role, \
          ARRAY(SELECT m.business_unit_id FROM business_unit_members m \
-         WHERE m.organization_id = {org} AND m.user_id = u.id ORDER BY m.business_unit_id) \
-         FROM users u WHERE u.organization_id = {org} AND u.id = {}";
+         WHERE m.organization_id = {org} AND m.user_id = u.id ORDER BY m.business_unit_id), \
+         (SELECT o.policy_version FROM organizations o WHERE o.id = {org}) FROM users u WHERE u.organization_id = {org} AND u.id = {}";
     let (text, id) = match actor {
         Actor::System => return Ok(tx.ctx.clone()),
         Actor::ApiKey { key, .. } => (API_KEY, *key),
@@ -193,7 +196,9 @@ pub fn in_name_of(tx: &mut Tx<'_>, actor: &Actor) -> Result<Ctx> {
         }
         _ => (Credential::Program, identity.role),
     };
-    Ok(Ctx { actor: actor.clone(), credential, role, scope: identity.scope(role), ..tx.ctx.clone() })
+    let gates = Arc::clone(&tx.ctx.gates);
+    let gate = gates.of(tx, identity.policy_version)?;
+    Ok(Ctx { actor: actor.clone(), credential, role, scope: identity.scope(role), gate, ..tx.ctx.clone() })
 }
 
 /// Told for every token that is not good, whatever the cause.

@@ -11,7 +11,7 @@ use crate::{
     Caller, Door, Error, Id, Patch, Result, Tx,
     business_units::{self, BusinessUnit},
     change,
-    gate::{Gate, Roles},
+    gate::{Gates, Roles},
     organizations::{self, Organization},
     sessions::{self, Grant, LoginRequest, tokens::Secret},
     users::{self, Role, User},
@@ -66,12 +66,12 @@ impl TestOrganization {
         Self::judged_by(database, name, Arc::new(Roles))
     }
 
-    /// Founds one with another gate.
+    /// Founds one with other gates.
     ///
     /// # Panics
     /// When the database refuses.
-    pub fn judged_by(database: &TestDatabase, name: &str, gate: Arc<dyn Gate>) -> Self {
-        let door = Door::new(database.open().expect("a pool"), gate);
+    pub fn judged_by(database: &TestDatabase, name: &str, gates: Arc<dyn Gates>) -> Self {
+        let door = Door::new(database.open().expect("a pool"), gates);
         let (id, units) = door.found(now(), |tx| found(tx, name)).expect("an organization");
         let person = |word: &str| Person::sign_in(&door, &format!("{word}@{name}.test"), now()).expect("a person");
         Self { id, admin: person("admin"), manager: person("manager"), rep: person("rep"), units, door }

@@ -159,7 +159,9 @@ impl<'a> Reader<'a> {
 fn applies(op: Op, kind: &Kind) -> bool {
     let ordered = matches!(kind, Kind::Money { .. } | Kind::Decimal | Kind::Int | Kind::Date | Kind::Instant);
     match op {
-        Op::Eq | Op::Ne | Op::IsNull => true,
+        Op::IsNull => true,
+        _ if *kind == Kind::Opaque => false,
+        Op::Eq | Op::Ne => true,
         Op::Lt | Op::Le | Op::Gt | Op::Ge => ordered,
         Op::In | Op::NotIn => !matches!(kind, Kind::Money { .. } | Kind::Bool | Kind::Instant),
     }
@@ -173,7 +175,8 @@ mod tests {
 
     fn faults(source: &Value) -> Vec<(String, &'static str)> {
         let (money, id, int) = (Kind::Money { currency: "currency".into() }, Kind::Id, Kind::Int);
-        let attributes = BTreeMap::from([("value", &money), ("ownerId", &id), ("score", &int)]);
+        let attributes =
+            BTreeMap::from([("value", &money), ("ownerId", &id), ("score", &int), ("tags", &Kind::Opaque)]);
         let violations = read(source, &attributes).err().unwrap_or_default();
         violations.into_iter().map(|violation| (violation.pointer, violation.code)).collect()
     }
@@ -193,6 +196,7 @@ mod tests {
             (json!({"attr": "score", "op": "in", "value": [1, "x"]}), "/value/1", "invalid_value"),
             (json!({"attr": "value", "op": "gt", "value": 5}), "/value", "invalid_value"),
             (json!({"attr": "score", "op": "isNull", "value": 5}), "/value", "invalid_value"),
+            (json!({"attr": "tags", "op": "eq", "value": "vip"}), "/op", "invalid_operator"),
             (json!({"attr": "score", "op": "eq", "ref": "caller.id"}), "/ref", "invalid_reference"),
             (json!({"attr": "ownerId", "op": "eq", "ref": "caller.id", "value": "a"}), "/ref", "ambiguous"),
             (json!({"attr": "score", "op": "eq", "value": 1, "a/b~": 1}), "/a~1b~0", "unknown_member"),

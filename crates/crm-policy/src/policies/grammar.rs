@@ -19,18 +19,33 @@ impl Policy {
     /// # Errors
     /// Every fault, each with the JSON Pointer of its place.
     pub fn read(id: impl Into<String>, json: &Value, registry: &Registry) -> Result<Policy, Vec<Violation>> {
-        let Some(object) = json.as_object() else {
-            return Err(vec![Violation::new("", "invalid_type", "A policy is an object.")]);
-        };
-        let mut reader = Reader { object, violations: unknown_members(object, &MEMBERS, "") };
-        let policy = reader.policy(id.into(), registry);
-        policy.filter(|_| reader.violations.is_empty()).ok_or(reader.violations)
+        read(id.into(), json, registry, false)
     }
+
+    /// Reads a policy that was checked when it was written. What it speaks about may be gone since, and then nobody asks
+    /// about it; a condition that can't be read any more is unknown from then on.
+    ///
+    /// # Errors
+    /// As [`Policy::read`], for what no change of the registry explains.
+    pub fn stored(id: impl Into<String>, json: &Value, registry: &Registry) -> Result<Policy, Vec<Violation>> {
+        read(id.into(), json, registry, true)
+    }
+}
+
+fn read(id: String, json: &Value, registry: &Registry, is_stored: bool) -> Result<Policy, Vec<Violation>> {
+    let Some(object) = json.as_object() else {
+        return Err(vec![Violation::new("", "invalid_type", "A policy is an object.")]);
+    };
+    let mut reader = Reader { object, violations: unknown_members(object, &MEMBERS, ""), is_stored };
+    let policy = reader.policy(id, registry);
+    policy.filter(|_| reader.violations.is_empty()).ok_or(reader.violations)
 }
 
 struct Reader<'a> {
     object: &'a Map<String, Value>,
     violations: Vec<Violation>,
+    /// The policy was checked before, against the registry of that time.
+    is_stored: bool,
 }
 
 impl Reader<'_> {
@@ -62,7 +77,9 @@ impl Reader<'_> {
             is_draft,
             is_built_in: false,
         };
-        self.target(&policy, registry);
+        if !self.is_stored {
+            self.target(&policy, registry);
+        }
         Some(policy)
     }
 
@@ -106,6 +123,9 @@ impl Reader<'_> {
 
     fn condition(&mut self, registry: &Registry, resource: &ResourcePattern) -> Option<Condition> {
         let source = self.object.get("condition").filter(|source| !source.is_null())?;
+        if self.is_stored {
+            return Some(Condition::stored(source.clone(), registry, resource));
+        }
         match Condition::read(source.clone(), registry, resource) {
             Ok(condition) => Some(condition),
             Err(faults) => {
@@ -211,6 +231,22 @@ mod tests {
         let faults = Policy::read("p", &json!({"name": "", "extra": 1}), &registry()).unwrap_err();
         let pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(pointers, ["/extra", "/name", "/role", "/action", "/resource"]);
+    }
+
+    #[test]
+    fn what_a_stored_policy_speaks_about_may_be_gone() {
+        let gone = json!({"attr": "size", "op": "eq", "value": 1});
+        let cases = [
+            json!({"resource": "order"}),
+            json!({"action": "edit_field", "field": "size"}),
+            json!({"condition": gone}),
+        ];
+        for changes in cases {
+            let json = with(&changes);
+            assert!(Policy::read("p", &json, &registry()).is_err(), "{changes}");
+            assert!(Policy::stored("p", &json, &registry()).is_ok(), "{changes}");
+        }
+        assert!(Policy::stored("p", &with(&json!({"effect": "Deny"})), &registry()).is_err());
     }
 
     #[test]

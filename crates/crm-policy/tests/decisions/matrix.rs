@@ -26,7 +26,10 @@ fn the_built_in_roles_may_do_what_their_names_say() {
         (Admin, Create, "whatever comes later", json!({}), true),
         (Manager, MarkWonLost, "deal", south(), true),
         (Manager, ExportData, "deal", json!({}), true),
-        (Manager, Manage, "pipeline", json!({}), true),
+        (Manager, Manage, "article", json!({}), true),
+        (Manager, Manage, "deal", json!({}), false),
+        (Manager, Manage, "whatever comes later", json!({}), false),
+        (Manager, SendEmail, "user", json!({}), false),
         (Manager, View, "user", json!({}), true),
         (Manager, Edit, "user", json!({}), false),
         (Manager, Manage, "user", json!({}), false),
@@ -34,7 +37,8 @@ fn the_built_in_roles_may_do_what_their_names_say() {
         (Manager, View, "policy", json!({}), false),
         (SalesRep, View, "deal", north(), true),
         (SalesRep, View, "deal", south(), false),
-        (SalesRep, View, "deal", json!({"businessUnitId": null}), false),
+        (SalesRep, View, "deal", json!({"businessUnitId": null}), true),
+        (SalesRep, View, "deal", json!({}), false),
         (SalesRep, Edit, "lead", north(), true),
         (SalesRep, ChangeStage, "deal", north(), true),
         (SalesRep, ChangeStage, "lead", north(), false),
@@ -48,7 +52,12 @@ fn the_built_in_roles_may_do_what_their_names_say() {
         (SalesRep, ExportData, "lead", json!({}), false),
         (SalesRep, MarkWonLost, "deal", north(), false),
         (SalesRep, Delete, "deal", north(), false),
-        (SalesRep, View, "user", json!({}), false),
+        (SalesRep, View, "user", json!({}), true),
+        (SalesRep, Edit, "user", json!({}), false),
+        (SalesRep, View, "policy", json!({}), false),
+        (SalesRep, View, "whatever comes later", json!({}), false),
+        (SalesRep, Delete, "note", json!({}), true),
+        (SalesRep, ExportData, "note", json!({}), false),
         (SalesRep, Manage, "policy", json!({}), false),
     ];
     let engine = with(Vec::new());
@@ -63,8 +72,9 @@ fn a_new_organization_starts_with_three_policies() {
     let mut ids = (1..).map(|id| format!("p{id}"));
     let examples = example_policies(&registry(), || ids.next().unwrap()).unwrap();
     assert_eq!(examples.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>(), ["p1", "p2", "p3"]);
-    assert!(examples.iter().all(|policy| policy.is_active && !policy.is_draft && !policy.is_built_in));
-    let engine = with(examples);
+    assert!(examples.iter().all(|policy| !policy.is_draft && !policy.is_built_in));
+    assert_eq!(examples.iter().map(|policy| policy.is_active).collect::<Vec<_>>(), [true, false, true]);
+    let engine = with(examples.into_iter().map(|policy| Policy { is_active: true, ..policy }).collect());
     let cases = [(Action::ExportData, "lead"), (Action::ViewField, "deal.value"), (Action::MarkWonLost, "deal")];
     for ((action, resource), id) in cases.into_iter().zip(["p1", "p2", "p3"]) {
         let refused = decide(&engine, Some(Role::SalesRep), action, resource, &json!({}));
@@ -89,6 +99,8 @@ fn a_set_that_nobody_could_change_is_refused() {
         ("MANAGER manage policy deny", always.clone(), Ok(())),
         ("ADMIN manage user deny", always.clone(), Ok(())),
         ("ADMIN manage policy deny", always.clone(), Err(Lockout)),
+        ("ADMIN delete policy deny", always.clone(), Err(Lockout)),
+        ("ANY view * deny", always.clone(), Err(Lockout)),
         ("ANY manage * deny", always.clone(), Err(Lockout)),
         ("ADMIN manage * deny", own, Err(Lockout)),
         ("ADMIN manage policy require_approval", always, Err(Lockout)),

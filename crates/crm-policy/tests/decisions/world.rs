@@ -18,6 +18,7 @@ pub(crate) fn registry() -> Registry {
     Registry::new([
         record("deal").with("stageId", Kind::Id),
         record("lead"),
+        Resource::new("note", ResourceClass::Own),
         Resource::new("article", ResourceClass::Reference),
         Resource::new("policy", ResourceClass::Administration),
         Resource::new("user", ResourceClass::Administration),

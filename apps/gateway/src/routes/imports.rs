@@ -1,0 +1,158 @@
+//! Files read in: preview, dry run, progress, refusals, taking back.
+use actix_web::{HttpRequest, http::Method, web};
+use crm_core::{
+    Error, Result,
+    imports::{self, Import, NewImport, Preview, PreviewOptions},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    call::{self, Call, Reply, RequestId, refuse},
+    endpoint::{Access, Endpoint},
+    reply::Answer,
+    schemas,
+    stream::{self, Head},
+    upload::{self, Form},
+};
+
+const TAG: &str = "Imports";
+const ALL: &str = "/api/imports";
+const ONE: &str = "/api/imports/{id}";
+const LIST: &str = "imports";
+
+/// The endpoints of imports.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let started = "The whole file is read in the background, in your name. `mapping` goes from the file's columns to \
+                   fields, `customFields.<key>`, or names to be looked up: `company`, `owner`, `stage`, `pipeline`, \
+                   `contact`, `businessUnit`, `parentCompany`. Each row lands once, whatever happens meanwhile.";
+    let looked = "Reads nothing in. Delimiter, encoding, the order of dates and the decimal comma are proposed with their \
+                  evidence and never silently guessed.";
+    vec![
+        Endpoint::get(ALL, "listImports", list)
+            .says(TAG, "List imports", "Newest first.")
+            .parameters(schemas::list_parameters::<Import>())
+            .lists::<Import>(LIST, "One page."),
+        Endpoint::custom(Method::POST, ALL, "startImport", start)
+            .says(TAG, "Import a file", started)
+            .with_schema::<imports::ImportOptions>()
+            .body("multipart/form-data", &form(&["file", "entityType", "mapping"]))
+            .answers::<Import>(202, "import", "It is queued; `Location` tells how far it has got."),
+        Endpoint::custom(Method::POST, "/api/imports/preview", "previewImport", preview)
+            .says(TAG, "Look at a file first", looked)
+            .body("multipart/form-data", &form(&["file", "entityType"]))
+            .answers::<Preview>(200, "preview", "Its columns, first rows and open questions."),
+        Endpoint::get(ONE, "readImport", read)
+            .says(TAG, "How far an import has got", "Each row is counted in one of created, updated, skipped, failed.")
+            .answers::<Import>(200, "import", "The import."),
+        Endpoint::get("/api/imports/{id}/errors", "readImportErrors", errors)
+            .says(
+                TAG,
+                "The rows that were refused",
+                "The row's own columns, then `row,field,code,message`: mend it and import it again.",
+            )
+            .answer(200, "The rows.", Some(("text/csv", json!({"type": "string"})))),
+        Endpoint::post("/api/imports/{id}/cancel", "cancelImport", |call: Call| {
+            call.write(|tx, request| Answer::one("import", &imports::cancel(tx, request.id()?)?))
+        })
+        .says(TAG, "End an import early", "What it has read in stays, and can be taken back.")
+        .answers::<Import>(200, "import", "The import."),
+        Endpoint::post("/api/imports/{id}/revert", "revertImport", |call: Call| {
+            call.write(|tx, request| {
+                let import = imports::revert(tx, request.id()?)?;
+                Ok(Answer::one("import", &import)?.accepted(format!("{ALL}/{}", import.id)))
+            })
+        })
+        .says(TAG, "Take an import back", "Deletes what it made and nobody has changed since, in the background.")
+        .access(Access::Manager)
+        .answers::<Import>(202, "import", "It is being taken back."),
+    ]
+}
+
+fn form(required: &[&str]) -> Value {
+    let object = |words: &str| json!({"type": "string", "contentMediaType": "application/json", "description": words});
+    json!({"type": "object", "required": required, "properties": {
+        "file": {"type": "string", "format": "binary", "description": "The CSV file, 50 MiB at most."},
+        "entityType": {"type": "string", "enum": imports::ENTITY_TYPES},
+        "mapping": object("From the file's columns to fields."),
+        "options": object("How the file is read and what is done about duplicates; see `ImportOptions`.")}})
+}
+
+fn list(call: Call) -> impl Future<Output = Reply> {
+    call.read(|tx, request| Answer::page(LIST, &imports::list(tx, &request.query()?)?))
+}
+
+fn read(call: Call) -> impl Future<Output = Reply> {
+    call.read(|tx, request| {
+        request.parameters([])?;
+        Answer::one("import", &imports::read(tx, request.id()?)?)
+    })
+}
+
+fn errors(call: Call) -> impl Future<Output = Reply> {
+    stream::file(
+        call,
+        |tx, request| {
+            request.parameters([])?;
+            let import = imports::read(tx, request.id()?)?;
+            Ok((Head { name: "errors.csv".into(), content_type: "text/csv; charset=utf-8" }, import.id))
+        },
+        |tx, id, sink| imports::errors(tx, id, sink).map(drop),
+    )
+}
+
+async fn start(app: web::Data<App>, request: HttpRequest, payload: web::Payload) -> Reply {
+    let names = ["entityType", "mapping", "options"];
+    uploaded(app, request, payload, &names, |tx, form| {
+        let import = imports::create(tx, new_import(form)?)?;
+        Ok(Answer::one("import", &import)?.accepted(format!("{ALL}/{}", import.id)))
+    })
+    .await
+}
+
+fn new_import(mut form: Form) -> Result<NewImport> {
+    let mut errors = Vec::new();
+    let (content, entity_type) = form.take("entityType", &mut errors);
+    if form.text("mapping").is_none() {
+        errors.push(crm_core::FieldError::new("mapping", "required", "Must be given."));
+    }
+    let (mapping, options) = (form.object("mapping", &mut errors), form.object("options", &mut errors));
+    match errors.is_empty() {
+        true => Ok(NewImport { entity_type, file_name: form.file_name, content, mapping, options }),
+        false => Err(Error::Invalid(errors)),
+    }
+}
+
+async fn preview(app: web::Data<App>, request: HttpRequest, payload: web::Payload) -> Reply {
+    let names = ["entityType", "options", "mapping"];
+    uploaded(app, request, payload, &names, |tx, mut form| {
+        let mut errors = Vec::new();
+        let (content, entity_type) = form.take("entityType", &mut errors);
+        let options = Value::Object(form.object("options", &mut errors));
+        let options: PreviewOptions = serde_json::from_value(options).unwrap_or_else(|error| {
+            errors.push(crm_core::FieldError::new("options", "invalid_option", format!("{error}.")));
+            PreviewOptions::default()
+        });
+        if !errors.is_empty() {
+            return Err(Error::Invalid(errors));
+        }
+        Answer::one("preview", &imports::preview_file(tx, &entity_type, &content, &options)?)
+    })
+    .await
+}
+
+/// Receives a form and answers from one transaction.
+async fn uploaded(
+    app: web::Data<App>,
+    request: HttpRequest,
+    payload: web::Payload,
+    names: &[&str],
+    work: impl FnOnce(&mut crm_core::Tx<'_>, Form) -> Result<Answer> + Send + 'static,
+) -> Reply {
+    let id = RequestId::of(&request);
+    let done = match upload::receive(&app, &request, payload, names).await {
+        Ok((caller, form)) => call::turn(&app, move |app| app.door.write(&caller, |tx| work(tx, form))).await,
+        Err(error) => Err(error),
+    };
+    done.map_or_else(|error| refuse(error, &id), Answer::response)
+}

@@ -1,0 +1,100 @@
+//! What would be decided, and why: a question put to the policies as they stand, without doing anything.
+
+use crm_core::users::User;
+use crm_core::{Actor, Error, FieldError, Id, Result, Tx, sessions};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::attributes::{Caller, Facts};
+use crate::catalogue::catalogue;
+use crate::decisions::Decision;
+use crate::engine::Request;
+use crate::gate;
+use crate::gates;
+use crate::policies::{Action, Role};
+use crate::resource_patterns::ResourcePattern;
+use crate::stored_policies::{check_may_manage, field_at};
+
+/// A question to the policies.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Simulation {
+    /// Somebody of this role, who is bound to no business unit. Either this or `userId`.
+    pub role: Option<String>,
+    /// This user, with the role and the business units that they have.
+    #[schema(value_type = Option<String>)]
+    pub user_id: Option<Id<User>>,
+    /// What they want to do.
+    #[schema(example = "mark_won_lost")]
+    pub action: String,
+    /// What they want to do it to: `deal`, or `deal.value` where the action is on fields.
+    #[schema(example = "deal")]
+    pub resource: String,
+    /// What is known of the record: its fields, as they would stand in an answer.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"value": 9999999, "currency": "EUR"}))]
+    pub attributes: Map<String, Value>,
+}
+
+/// Answers a question, with what every policy on it came to.
+///
+/// # Errors
+/// [`Error::Forbidden`] where the caller may not manage policies; [`Error::Invalid`] naming every part of the question
+/// that makes no sense.
+pub fn simulate(tx: &mut Tx<'_>, question: &Simulation) -> Result<Decision> {
+    check_may_manage(tx)?;
+    let mut errors = Vec::new();
+    let who = principal(tx, question).map_err(|error| errors.push(error));
+    let action = action(question).map_err(|error| errors.push(error));
+    let facts = facts(question, action.ok()).map_err(|mut found| errors.append(&mut found));
+    let (Ok((role, caller)), Ok(action), Ok(facts)) = (who, action, facts) else { return Err(Error::Invalid(errors)) };
+    let gate = gates::load(tx)?;
+    Ok(gate.engine().simulate(&Request::new(role, action, &question.resource, &caller, &facts)))
+}
+
+fn principal(tx: &mut Tx<'_>, question: &Simulation) -> Result<(Option<Role>, Caller), FieldError> {
+    match (&question.role, question.user_id) {
+        (Some(role), None) => {
+            let known = Role::from_name(role).map(|role| (Some(role), Caller::default()));
+            known.ok_or_else(|| FieldError::new("role", "not_allowed", format!("One of: {}.", Role::NAMES.join(", "))))
+        }
+        (None, Some(user)) => match sessions::in_name_of(tx, &Actor::User(user)) {
+            Ok(ctx) => Ok((gate::role(&ctx), gate::caller(&ctx))),
+            Err(_) => Err(FieldError::new("userId", "unknown_reference", "There is no such active user.")),
+        },
+        _ => Err(FieldError::new("role", "required", "Either a role or a userId must be given.")),
+    }
+}
+
+fn action(question: &Simulation) -> Result<Action, FieldError> {
+    let message = || FieldError::new("action", "not_allowed", format!("One of: {}.", Action::NAMES.join(", ")));
+    Action::from_name(&question.action).ok_or_else(message)
+}
+
+/// What is known of the record, where the resource is one that the action is asked about.
+fn facts(question: &Simulation, action: Option<Action>) -> Result<Facts, Vec<FieldError>> {
+    let wrong = |code: &str, message: String| vec![FieldError::new("resource", code, message)];
+    let name = &question.resource;
+    let root = match ResourcePattern::parse(name) {
+        Some(ResourcePattern::Exact(name)) => name.split('.').next().map(str::to_owned),
+        _ => None,
+    };
+    let resource = root.and_then(|root| catalogue().resource(&root));
+    let resource = resource.ok_or_else(|| wrong("unknown_resource", format!("There is no resource “{name}”.")))?;
+    let field = name.split_once('.').map(|(_, field)| field);
+    match (action.is_some_and(Action::is_on_fields), field) {
+        (true, Some(field)) if !resource.attributes().contains_key(field) => {
+            return Err(wrong("unknown_field", format!("{} has no field “{field}”.", resource.name())));
+        }
+        (true, None) => return Err(wrong("required", format!("Name the field: {}.title, say.", resource.name()))),
+        (false, Some(_)) if action.is_some() => {
+            return Err(wrong("field_not_applicable", format!("Asked about the record: {}.", resource.name())));
+        }
+        _ => {}
+    }
+    Facts::read(resource, &question.attributes).map_err(|faults| {
+        let place = |pointer: &str| format!("attributes.{}", field_at(pointer));
+        faults.into_iter().map(|fault| FieldError::new(place(&fault.pointer), fault.code, fault.message)).collect()
+    })
+}

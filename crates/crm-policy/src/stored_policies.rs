@@ -1,0 +1,289 @@
+//! The policies of an organization, as its administrators write them.
+//!
+//! They are records like any other, with a version and a field history. Every change is checked by the grammar of
+//! [`Policy`], must leave somebody who can take it back, and counts the organization's `policy_version` on, by which every
+//! process notices it at its next request.
+
+use chrono::{DateTime, Utc};
+use crm_core::change::{Change, Draft};
+use crm_core::gate::{Action as GateAction, Ask};
+use crm_core::record::{Field, FieldKind};
+use crm_core::select::Condition;
+use crm_core::{Error, Id, Page, Patch, Record, Result, Tx, organizations, page, record_rows};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use crate::built_in_policies::example_policies;
+use crate::catalogue::{built_in, catalogue};
+use crate::engine::Engine;
+use crate::lockouts::{POLICY_RESOURCE, check_lockout};
+use crate::policies::{Action, Effect, Policy, Role};
+use crate::schema::policies;
+use crate::violations::Violation;
+
+/// A policy of an organization.
+#[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = policies)]
+pub struct StoredPolicy {
+    /// Its id.
+    pub id: Id<StoredPolicy>,
+    /// Its fields.
+    #[serde(flatten)]
+    #[diesel(embed)]
+    pub fields: PolicyFields,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Counts its changes.
+    pub version: i64,
+}
+
+/// What can be set of a policy.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, Queryable, Selectable, Insertable, AsChangeset, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = policies, treat_none_as_null = true)]
+pub struct PolicyFields {
+    /// The name that a refusal gives as its reason.
+    #[schema(example = "Large deals need a second pair of eyes")]
+    pub name: String,
+    /// Whom it speaks about: `ADMIN`, `MANAGER`, `SALES_REP`, or `ANY`.
+    pub role: String,
+    /// What they want to do.
+    #[schema(example = "mark_won_lost")]
+    pub action: String,
+    /// What they want to do it to: `deal`, `deal.value`, `deal.*` or `*`.
+    #[schema(example = "deal")]
+    pub resource: String,
+    /// The field, where the action is on fields and the resource names none.
+    pub field: Option<String>,
+    /// `allow`, `deny` or `require_approval`. Where it is left out, `view_field`, `edit_field` and `export_data` are denied.
+    #[schema(example = "require_approval")]
+    pub effect: String,
+    /// When it holds: `{attr, op, value}` or `{attr, op, ref}`, joined by `all`, `any` and `not`; always where there is none.
+    #[schema(value_type = Option<Object>)]
+    pub condition: Option<Value>,
+    /// An inactive policy does nothing.
+    pub is_active: bool,
+    /// A draft is watched and not enforced: what it would have decided otherwise goes to the log.
+    pub is_draft: bool,
+}
+
+impl Default for PolicyFields {
+    fn default() -> Self {
+        let text = String::new;
+        Self {
+            name: text(),
+            role: text(),
+            action: text(),
+            resource: text(),
+            field: None,
+            effect: text(),
+            condition: None,
+            is_active: true,
+            is_draft: false,
+        }
+    }
+}
+
+const ROLES: [&str; 4] = ["ANY", Role::Admin.as_str(), Role::Manager.as_str(), Role::SalesRep.as_str()];
+
+impl Record for StoredPolicy {
+    const KIND: &'static str = POLICY_RESOURCE;
+    const TABLE: &'static str = "policies";
+    const FIELDS: &'static [Field] = &[
+        Field::new("name", "name", FieldKind::Text).required().sortable(),
+        Field::new("role", "role", FieldKind::Choice(&ROLES)).required(),
+        Field::new("action", "action", FieldKind::Choice(Action::NAMES)).required(),
+        Field::new("resource", "resource", FieldKind::Text).required(),
+        Field::new("field", "field", FieldKind::Text),
+        Field::new("effect", "effect", FieldKind::Choice(Effect::NAMES)),
+        Field::new("condition", "condition", FieldKind::Json),
+        Field::new("isActive", "is_active", FieldKind::Bool),
+        Field::new("isDraft", "is_draft", FieldKind::Bool),
+    ];
+    const DEFAULT_SORT: &'static str = "createdAt";
+    record_rows!(PolicyFields, policies);
+
+    fn check_new(tx: &mut Tx<'_>, draft: &mut Draft<Self>) -> Result<()> {
+        let count = "SELECT count(*) FROM policies WHERE organization_id = {org}";
+        let there: i64 = tx.sql::<BigInt>(count).one(tx)?;
+        if there >= MOST {
+            draft.refuse("name", "too_many", format!("An organization can have {MOST} policies at most."));
+        }
+        Ok(())
+    }
+}
+
+/// More policies than this in one organization nobody could explain, and loading them would take too long.
+const MOST: i64 = 500;
+
+impl StoredPolicy {
+    /// The policy as the engine takes it.
+    fn policy(&self) -> Result<Policy> {
+        let policy = Policy::stored(self.id.to_string(), &self.fields.json(), catalogue());
+        policy.map_err(|faults| Error::internal(format!("policy {} cannot be read: {faults:?}", self.id)))
+    }
+}
+
+impl PolicyFields {
+    /// The policy as somebody would write it.
+    fn json(&self) -> Value {
+        let mut json = serde_json::to_value(self).unwrap_or_default();
+        if let (true, Some(members)) = (self.effect.is_empty(), json.as_object_mut()) {
+            members.shift_remove("effect");
+        }
+        json
+    }
+
+    /// Every fault of the policy by the grammar, and by what the house asks about.
+    fn judge(&self) -> Result<Policy, Vec<Violation>> {
+        let policy = Policy::read("candidate", &self.json(), catalogue())?;
+        let faults = unanswerable(&policy);
+        if faults.is_empty() { Ok(policy) } else { Err(faults) }
+    }
+}
+
+/// What is asked once for all records, before any is known, can't depend on one, and nobody could approve it later.
+fn unanswerable(policy: &Policy) -> Vec<Violation> {
+    if !is_asked_at_once(policy.action) {
+        return Vec::new();
+    }
+    let fault = |pointer: &str, code: &'static str, what: &str| {
+        let message = format!("{} is asked about all records at once and takes no {what}.", policy.action);
+        Violation::new(pointer, code, message)
+    };
+    let conditional = policy.condition.is_some().then(|| fault("/condition", "condition_not_applicable", "condition"));
+    let waits = policy.effect == Effect::RequireApproval;
+    conditional.into_iter().chain(waits.then(|| fault("/effect", "invalid_effect", "approval"))).collect()
+}
+
+/// Is the action asked about a whole kind of record, and never again about one of them?
+pub(crate) fn is_asked_at_once(action: Action) -> bool {
+    matches!(action, Action::View | Action::ExportData | Action::Manage | Action::SendEmail)
+}
+
+/// The place of a fault under the names of the wire: a member by its name, what lies deeper by its JSON Pointer.
+pub(crate) fn field_at(pointer: &str) -> &str {
+    pointer.strip_prefix('/').filter(|name| !name.contains('/')).unwrap_or(pointer)
+}
+
+/// Creates a policy.
+///
+/// # Errors
+/// [`Error::Forbidden`]; [`Error::Invalid`] with every fault, `lockout` where nobody could take it back.
+pub fn create(tx: &mut Tx<'_>, patch: Patch) -> Result<StoredPolicy> {
+    check_may_manage(tx)?;
+    let mut draft = Draft::<StoredPolicy>::new(tx, patch)?;
+    organizations::renew_policies(tx)?;
+    match judge(tx, draft.fields(), None)? {
+        Ok(policy) => draft.amend(|fields| fields.effect = policy.effect.to_string()),
+        Err(faults) => faults.into_iter().for_each(|it| draft.refuse(field_at(&it.pointer), it.code, it.message)),
+    }
+    tx.permit_new(draft)?.insert(tx)
+}
+
+/// Changes a policy.
+///
+/// # Errors
+/// As [`create`]; [`Error::NotFound`], [`Error::Stale`].
+pub fn update(tx: &mut Tx<'_>, id: Id<StoredPolicy>, patch: Patch) -> Result<StoredPolicy> {
+    check_may_manage(tx)?;
+    organizations::renew_policies(tx)?;
+    let policy = tx.lock(id)?;
+    let mut change = Change::new(tx, policy, patch)?;
+    if let Err(faults) = judge(tx, change.after(), Some(id))? {
+        faults.into_iter().for_each(|it| change.refuse(field_at(&it.pointer), it.code, it.message));
+    }
+    tx.permit(change)?.save(tx)
+}
+
+/// Removes a policy.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Stale`].
+pub fn delete(tx: &mut Tx<'_>, id: Id<StoredPolicy>, patch: &Patch) -> Result<()> {
+    check_may_manage(tx)?;
+    organizations::renew_policies(tx)?;
+    tx.delete(id, patch).map(drop)
+}
+
+/// A page of the organization's own policies.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::Malformed`].
+pub fn list(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<StoredPolicy>> {
+    check_may_manage(tx)?;
+    page::list(tx, query)
+}
+
+/// One policy.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::NotFound`].
+pub fn read(tx: &mut Tx<'_>, id: Id<StoredPolicy>) -> Result<StoredPolicy> {
+    check_may_manage(tx)?;
+    tx.find(id)
+}
+
+/// Gives a new organization its first policies.
+///
+/// # Errors
+/// What the database says.
+pub fn seed(tx: &mut Tx<'_>) -> Result<()> {
+    let examples = example_policies(catalogue(), String::new);
+    let examples =
+        examples.map_err(|faults| Error::internal(format!("the first policies cannot be read: {faults:?}")))?;
+    for example in examples {
+        let Value::Object(mut members) = serde_json::to_value(&example).unwrap_or_default() else { continue };
+        members.retain(|name, _| StoredPolicy::FIELDS.iter().any(|field| field.name == name));
+        create(tx, Patch::from(members))?;
+    }
+    Ok(())
+}
+
+/// Who may not manage policies may not even look at them: a policy tells what is hidden, and how to be told.
+pub(crate) fn check_may_manage(tx: &Tx<'_>) -> Result<()> {
+    tx.ctx.gate.check(tx.ctx, &Ask::about(GateAction::Manage, StoredPolicy::KIND))
+}
+
+/// Every policy of the organization that is in force or watched, the built-in ones first.
+///
+/// # Errors
+/// What the database says.
+pub(crate) fn all(tx: &mut Tx<'_>, except: Option<Id<StoredPolicy>>) -> Result<Vec<Policy>> {
+    let mut set = built_in()?.to_vec();
+    let select = tx.records::<StoredPolicy>().order("created_at", false);
+    let select = match except {
+        Some(id) => select.and(Condition::Compare("id".into(), "<>", id.into())),
+        None => select,
+    };
+    for stored in StoredPolicy::load(tx, select)? {
+        set.push(stored.policy()?);
+    }
+    Ok(set)
+}
+
+/// Judges a policy by itself, and then the set that it would belong to.
+fn judge(
+    tx: &mut Tx<'_>,
+    fields: &PolicyFields,
+    replaced: Option<Id<StoredPolicy>>,
+) -> Result<Result<Policy, Vec<Violation>>> {
+    let policy = match fields.judge() {
+        Ok(policy) => policy,
+        Err(faults) => return Ok(Err(faults)),
+    };
+    let mut set = all(tx, replaced)?;
+    set.push(policy.clone());
+    let engine = Engine::compile(set).map_err(|error| Error::Internal(Box::new(error)))?;
+    Ok(match check_lockout(&engine) {
+        Ok(()) => Ok(policy),
+        Err(lockout) => Err(vec![Violation::new("/effect", "lockout", lockout.to_string())]),
+    })
+}

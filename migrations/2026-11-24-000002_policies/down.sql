@@ -1,0 +1,2 @@
+DROP TABLE policies;
+ALTER TABLE organizations DROP COLUMN policy_version;
