@@ -1,5 +1,8 @@
 //! Policies: who may do what, and why.
-use crm_core::Record;
+use crm_core::{
+    Record,
+    gate::{Action, Ask},
+};
 use crm_policy::{
     Decision,
     listings::{self, ListedPolicy},
@@ -110,5 +113,8 @@ fn delete(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn simulate(call: Call) -> impl Future<Output = Reply> {
-    call.read(|tx, request| Answer::one("decision", &simulations::simulate(tx, &request.json::<Simulation>()?)?))
+    call.read(|tx, request| {
+        tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Manage, StoredPolicy::KIND))?;
+        Answer::one("decision", &simulations::simulate(tx, &request.json::<Simulation>()?)?)
+    })
 }
