@@ -13,7 +13,9 @@ const DESCRIPTION: &str = "Heimdell CRM over HTTP.\n\n\
     beside them. One resource comes as `{\"lead\": {…}}`, a list as `{\"leads\": […], \"nextCursor\": …}`. Every failure is \
     an `application/problem+json` with a stable `code`, a sentence in `detail` and the `requestId` that finds it in the \
     log. A resource has a `version` and an `ETag`; send it back as `If-Match` so that nobody's change is lost. What \
-    belongs to another organization or business unit answers exactly as what does not exist.";
+    belongs to another organization or business unit answers exactly as what does not exist. A field that a policy hides \
+    from the caller is absent from every answer, and its name stands in `maskedFields` of that resource; sorting, \
+    filtering or writing by it is a 403 `field_not_viewable`.";
 
 /// The document as pretty JSON with a final line end, as it is committed.
 pub fn text() -> String {

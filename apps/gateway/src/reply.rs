@@ -1,6 +1,6 @@
 //! Answers: one resource under its own name, a list under its plural, and what goes with them.
 use actix_web::{HttpResponse, http::StatusCode, http::header};
-use crm_core::{Error, Page, Record, Result};
+use crm_core::{Error, Page, Record, Result, Tx, masks};
 use serde::{Serialize, ser::SerializeMap};
 
 use crate::problem::etag;
@@ -59,15 +59,25 @@ impl Answer {
         Self::json(&Envelope(name, value))
     }
 
-    /// 200 with one record and its `ETag`.
+    /// 200 with one record as the caller sees it, and its `ETag`.
     ///
     /// # Errors
     /// As [`Answer::json`].
-    pub fn record<R: Record>(record: &R) -> Result<Self> {
-        Ok(Self::one(&R::envelope(), record)?.version(record.version()))
+    pub fn record<R: Record>(record: &R, tx: &Tx<'_>) -> Result<Self> {
+        Ok(Self::one(&R::envelope(), &masks::masked(tx.ctx, record)?)?.version(record.version()))
     }
 
-    /// 200 with a page of a list.
+    /// 200 with a page of records as the caller sees them.
+    ///
+    /// # Errors
+    /// As [`Answer::json`].
+    pub fn records<R: Record>(page: &Page<R>, tx: &Tx<'_>) -> Result<Self> {
+        let items = masks::masked_all(tx.ctx, &page.items)?;
+        let page = Page { items, next_cursor: page.next_cursor.clone(), total: page.total };
+        Self::page(&R::plural(), &page)
+    }
+
+    /// 200 with a page of what is no record: records go through [`Answer::records`].
     ///
     /// # Errors
     /// As [`Answer::json`].

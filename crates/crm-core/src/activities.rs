@@ -109,8 +109,8 @@ impl Record for Activity {
     const FIELDS: &'static [Field] = &[
         Field::new("businessUnitId", "business_unit_id", FieldKind::Reference("business_units")),
         Field::new("type", "type", FieldKind::Choice(&TYPES)).required(),
-        Field::new("subject", "subject", FieldKind::Text),
-        Field::new("body", "body", FieldKind::LongText),
+        Field::new("subject", "subject", FieldKind::Text).searched(),
+        Field::new("body", "body", FieldKind::LongText).searched(),
         Field::new("occurredAt", "occurred_at", FieldKind::Instant).required().sortable(),
         Field::new("durationMinutes", "duration_minutes", FieldKind::Int),
         Field::new("userId", "user_id", FieldKind::Reference("users")).read_only(),

@@ -13,7 +13,9 @@ use validator::{Validate, ValidationError};
 use crate::{
     Error, Id, Money, Patch, Result, Tx,
     change::{self, Change, Draft},
+    deals::Deal,
     gate::{Action, Ask},
+    masks::Reveals,
     organizations,
     page::{self, Page},
     pipelines::Pipeline,
@@ -202,7 +204,7 @@ fn transfer(tx: &mut Tx<'_>, from: Id<BusinessUnit>, to: Id<BusinessUnit>, reaso
     }
     let query = [("businessUnitId".to_owned(), from.to_string()), ("status".to_owned(), "open".to_owned())];
     let mut moved = Vec::new();
-    page::every::<crate::deals::Deal>(tx, &query, |_, deals| {
+    page::every::<Deal>(tx, &query, |_, deals| {
         moved.extend(deals.into_iter().map(|deal| deal.id));
         Ok(())
     })?;
@@ -241,6 +243,15 @@ pub struct UnitStats {
     /// Deals in other currencies, which no sum here counts.
     pub unconverted_deals_count: i64,
 }
+
+/// The figures of a unit that would tell what the caller does not see of single deals.
+pub const REVEALS: [Reveals; 5] = [
+    Reveals { member: "openDealsCount", kind: Deal::KIND, fields: &["status"] },
+    Reveals { member: "pipelineValue", kind: Deal::KIND, fields: &["value", "currency", "status"] },
+    Reveals { member: "wonValue", kind: Deal::KIND, fields: &["value", "currency", "status"] },
+    Reveals { member: "winRate", kind: Deal::KIND, fields: &["status"] },
+    Reveals { member: "unconvertedDealsCount", kind: Deal::KIND, fields: &["currency"] },
+];
 
 /// The figures of a unit, from indexes.
 ///

@@ -106,13 +106,13 @@ impl Record for Company {
     const TABLE: &'static str = "companies";
     const FIELDS: &'static [Field] = &[
         Field::new("businessUnitId", "business_unit_id", FieldKind::Reference("business_units")),
-        Field::new("name", "name", FieldKind::Text).required().sortable(),
-        Field::new("domain", "domain", FieldKind::Text),
+        Field::new("name", "name", FieldKind::Text).required().sortable().searched(),
+        Field::new("domain", "domain", FieldKind::Text).searched(),
         Field::new("industry", "industry", FieldKind::Text),
         Field::new("employees", "employees", FieldKind::Int).sortable(),
         Field::new("annualRevenue", "annual_revenue", FieldKind::Decimal).sortable(),
         Field::new("country", "country", FieldKind::Text),
-        Field::new("city", "city", FieldKind::Text),
+        Field::new("city", "city", FieldKind::Text).searched(),
         Field::new("ownerId", "owner_id", FieldKind::Reference("users")),
         Field::new("parentCompanyId", "parent_company_id", FieldKind::Reference("companies")).scoped(),
         Field::new("externalId", "external_id", FieldKind::Text),

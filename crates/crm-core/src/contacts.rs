@@ -91,10 +91,10 @@ impl Record for Contact {
     const TABLE: &'static str = "contacts";
     const FIELDS: &'static [Field] = &[
         Field::new("businessUnitId", "business_unit_id", FieldKind::Reference("business_units")),
-        Field::new("firstName", "first_name", FieldKind::Text),
-        Field::new("lastName", "last_name", FieldKind::Text).sortable(),
-        Field::new("email", "email", FieldKind::Text),
-        Field::new("phone", "phone", FieldKind::Text),
+        Field::new("firstName", "first_name", FieldKind::Text).searched(),
+        Field::new("lastName", "last_name", FieldKind::Text).sortable().searched(),
+        Field::new("email", "email", FieldKind::Text).searched(),
+        Field::new("phone", "phone", FieldKind::Text).searched(),
         Field::new("jobTitle", "job_title", FieldKind::Text),
         Field::new("companyId", "company_id", FieldKind::Reference("companies")).scoped(),
         Field::new("ownerId", "owner_id", FieldKind::Reference("users")),

@@ -5,13 +5,16 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    Ctx, Error, FieldError, Result,
+    Ctx, Error, FieldError, Result, masks,
     money::decimal,
     record::{COMMON, Field, FieldKind, Record},
     select::Condition,
     statement::Bind,
     text,
 };
+
+/// The member that holds the organization's own fields.
+const CUSTOM_FIELDS: &str = "customFields";
 
 /// Operators that stand in brackets behind a field, and the SQL of those that compare.
 pub const OPERATORS: [(&str, &str); 5] = [("gt", ">"), ("gte", ">="), ("lt", "<"), ("lte", "<="), ("ne", "<>")];
@@ -24,25 +27,32 @@ pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Error 
 /// One parameter of a list as conditions.
 ///
 /// # Errors
-/// [`Error::Malformed`] for a parameter, an operator or a value that does not fit.
+/// [`Error::Malformed`] for a parameter, an operator or a value that does not fit; [`Error::Forbidden`] for a field that
+/// the caller does not see.
 pub fn parse<R: Record>(ctx: &Ctx, name: &str, value: &str) -> Result<Vec<Condition>> {
     if name.contains('\0') || value.contains('\0') {
         return Err(malformed("invalid_value", format!("`{}` contains a control character.", name.escape_debug())));
     }
     if name == "q" && R::SEARCHED {
+        masks::check_search::<R>(ctx)?;
         return Ok(search(value));
     }
-    if let Some(key) = name.strip_prefix("customFields.") {
-        return custom::<R>(key, value);
+    if let Some(key) = name.strip_prefix(CUSTOM_FIELDS).and_then(|key| key.strip_prefix('.')) {
+        let conditions = custom::<R>(key, value)?;
+        masks::check_use::<R>(ctx, CUSTOM_FIELDS)?;
+        return Ok(conditions);
     }
     if let Some((field, op)) = span(name, R::FIELDS) {
+        masks::check_use::<R>(ctx, field.name)?;
         return compare(field, op, value).map(|c| vec![c]);
     }
     let (base, op) = match name.split_once('[') {
         Some((base, op)) => (base, op.strip_suffix(']')),
         None => (name, Some("")),
     };
-    match (R::field(base).filter(|f| f.filterable && f.kind != FieldKind::Custom), op) {
+    let field = R::field(base).filter(|f| f.filterable && f.kind != FieldKind::Custom);
+    field.map_or(Ok(()), |field| masks::check_use::<R>(ctx, field.name))?;
+    match (field, op) {
         (Some(field), Some("")) => equal(ctx, field, value).map(|c| vec![c]),
         (Some(field), Some("empty")) => empty(field, value).map(|c| vec![c]),
         (Some(field), Some("contains")) if field.kind == FieldKind::Text => {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Ctx, Error, Result, Tx, change::FieldDiff, users::Role};
+use crate::{Actor, Ctx, Error, Result, Tx, change::FieldDiff, users::Role};
 
 /// What the caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +71,12 @@ pub trait Gate: Send + Sync {
     /// Allows the action, or says why not. A question without a record asks whether there can be any record at all on which
     /// the action is allowed.
     fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()>;
+
+    /// The fields of a kind of record that the caller does not see, sorted: in this record, or without one, in any at
+    /// all. What is hidden in some records is not seen where all of them are looked at together.
+    fn hidden(&self, _ctx: &Ctx, _kind: &str, _record: Option<&Map<String, Value>>) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Where gates come from. Every organization has its own, made from its policies.
@@ -89,13 +95,16 @@ pub trait Gates: Send + Sync {
     fn seed(&self, tx: &mut Tx<'_>) -> Result<()>;
 }
 
-/// The gate of the program itself, which may do everything.
+/// The gate of the program itself, which may do everything; it lets nobody else through.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Program;
 
 impl Gate for Program {
-    fn check(&self, _ctx: &Ctx, _ask: &Ask<'_>) -> Result<()> {
-        Ok(())
+    fn check(&self, ctx: &Ctx, _ask: &Ask<'_>) -> Result<()> {
+        match ctx.actor {
+            Actor::System => Ok(()),
+            _ => Err(Error::internal("somebody acts with the rights of the program")),
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub mod id;
 pub mod imports;
 pub mod jobs;
 pub mod leads;
+pub mod masks;
 pub mod money;
 pub mod organizations;
 pub mod page;

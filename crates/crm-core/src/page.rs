@@ -7,6 +7,7 @@ use crate::{
     cursor::{self, Position},
     filters::{self, malformed},
     gate::{Action, Ask},
+    masks,
     record::{Field, FieldKind, Record},
     select::{Condition, Select},
     statement::Bind,
@@ -40,7 +41,7 @@ impl ListQuery {
     ///
     /// # Errors
     /// [`crate::Error::Malformed`] for a parameter that does not exist, a value that does not fit, or a cursor that
-    /// was not given out for this very list.
+    /// was not given out for this very list; [`crate::Error::Forbidden`] for a filter or a sort by a hidden field.
     pub fn parse<R: Record>(ctx: &Ctx, query: &[(String, String)]) -> Result<Self> {
         let mut list = Self {
             conditions: Vec::new(),
@@ -52,13 +53,19 @@ impl ListQuery {
             fingerprint: cursor::fingerprint(ctx, R::KIND, query),
         };
         list.sort::<R>(R::DEFAULT_SORT)?;
+        if masks::check_use::<R>(ctx, list.sort.name).is_err() {
+            list.sort::<R>("-createdAt")?;
+        }
         let mut begins_at = None;
         for (name, value) in query {
             match name.as_str() {
                 "limit" => list.limit = cursor::limit(value)?,
                 "count" => list.count = filters::flag("count", value)?,
                 "cursor" => begins_at = Some(value),
-                "sort" => list.sort::<R>(value)?,
+                "sort" => {
+                    list.sort::<R>(value)?;
+                    masks::check_use::<R>(ctx, list.sort.name)?;
+                }
                 _ => list.conditions.extend(filters::parse::<R>(ctx, name, value)?),
             }
         }

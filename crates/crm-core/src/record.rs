@@ -61,14 +61,16 @@ pub struct Field {
     pub scoped: bool,
     /// The field that holds the currency of an amount.
     pub currency: Option<&'static str>,
+    /// Do `q=` and the search look through it?
+    pub searched: bool,
 }
 
 impl Field {
     /// A field that can be filtered, is optional and may be set by requests.
     pub const fn new(name: &'static str, column: &'static str, kind: FieldKind) -> Self {
         let filterable = !matches!(kind, FieldKind::LongText | FieldKind::Json);
-        let (sortable, required, read_only, scoped, currency) = (false, false, false, false, None);
-        Self { name, column, kind, sortable, filterable, required, read_only, scoped, currency }
+        let (sortable, required, read_only, scoped, searched) = (false, false, false, false, false);
+        Self { name, column, kind, sortable, filterable, required, read_only, scoped, currency: None, searched }
     }
 
     /// Lists can be sorted by it: an index `(organization_id, column, id)` stands in the migrations.
@@ -103,6 +105,13 @@ impl Field {
     #[must_use]
     pub const fn in_currency(mut self, field: &'static str) -> Self {
         self.currency = Some(field);
+        self
+    }
+
+    /// Its text is part of what `q=` and the search look through.
+    #[must_use]
+    pub const fn searched(mut self) -> Self {
+        self.searched = true;
         self
     }
 

@@ -117,8 +117,8 @@ impl Record for Task {
     const TABLE: &'static str = "tasks";
     const FIELDS: &'static [Field] = &[
         Field::new("businessUnitId", "business_unit_id", FieldKind::Reference("business_units")),
-        Field::new("title", "title", FieldKind::Text).required(),
-        Field::new("description", "description", FieldKind::LongText),
+        Field::new("title", "title", FieldKind::Text).required().searched(),
+        Field::new("description", "description", FieldKind::LongText).searched(),
         Field::new("dueAt", "due_at", FieldKind::Instant).sortable(),
         Field::new("priority", "priority", FieldKind::Choice(&PRIORITIES)).required(),
         Field::new("status", "status", FieldKind::Choice(&STATUSES)).required(),

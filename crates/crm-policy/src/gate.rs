@@ -1,15 +1,17 @@
 //! The gate of an organization: what its policies make of what is asked.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 
 use crm_core::gate::{Action as Asked, Ask, Gate};
 use crm_core::{Ctx, Error, Result};
 use serde_json::{Map, Value};
 
-use crate::attributes::{Caller, Facts};
+use crate::attributes::{Caller, Context, Facts};
 use crate::catalogue::catalogue;
 use crate::decisions::Decision;
 use crate::engine::{Engine, Request};
+use crate::masks::Mask;
 use crate::policies::{Action, Effect, Role};
 use crate::stored_policies::is_asked_at_once;
 
@@ -18,12 +20,15 @@ pub struct PolicyGate {
     engine: Engine,
     /// Whether there are drafts to watch.
     is_watched: bool,
+    /// What is hidden from a role, by kind of record; a kind of which nothing is hidden has no mask.
+    masks: HashMap<Role, HashMap<String, Mask>>,
 }
 
 impl PolicyGate {
     /// The gate of a loaded set.
     pub fn new(engine: Engine) -> Self {
-        Self { is_watched: engine.has_drafts(), engine }
+        let masks = Role::ALL.iter().map(|role| (*role, masks(&engine, *role))).collect();
+        Self { is_watched: engine.has_drafts(), masks, engine }
     }
 
     /// What decides.
@@ -89,6 +94,30 @@ impl Gate for PolicyGate {
         self.decide(ctx, action, ask.kind, &states).map_or(Ok(()), allowed)?;
         ask.given.iter().try_for_each(|name| self.check_field(ctx, ask.kind, name, &states))
     }
+
+    fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
+        let mask = role(ctx).and_then(|role| self.masks.get(&role)?.get(kind));
+        match (mask, record) {
+            (None, _) => Vec::new(),
+            (Some(mask), None) => mask
+                .hidden
+                .iter()
+                .chain(mask.conditional.keys())
+                .cloned()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+            (Some(mask), Some(record)) => {
+                let (caller, facts) = (caller(ctx), facts(kind, record));
+                mask.hidden_in(&Context::new(&caller, &facts)).into_iter().map(str::to_owned).collect()
+            }
+        }
+    }
+}
+
+fn masks(engine: &Engine, role: Role) -> HashMap<String, Mask> {
+    let masks = catalogue().resources().map(|resource| (resource.name().to_owned(), engine.mask(role, resource)));
+    masks.filter(|(_, mask)| !mask.hidden.is_empty() || !mask.conditional.is_empty()).collect()
 }
 
 /// A decision as the domain takes it: the reason of a refusal names the policy.

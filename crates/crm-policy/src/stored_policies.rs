@@ -248,7 +248,10 @@ pub fn seed(tx: &mut Tx<'_>) -> Result<()> {
 }
 
 /// Who may not manage policies may not even look at them: a policy tells what is hidden, and how to be told.
-pub(crate) fn check_may_manage(tx: &Tx<'_>) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Forbidden`].
+pub fn check_may_manage(tx: &Tx<'_>) -> Result<()> {
     tx.ctx.gate.check(tx.ctx, &Ask::about(GateAction::Manage, StoredPolicy::KIND))
 }
 

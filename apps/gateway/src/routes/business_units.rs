@@ -2,6 +2,7 @@
 use crm_core::{
     Id, Record,
     business_units::{self, BusinessUnit, UnitStats},
+    masks,
     users::User,
 };
 use serde::Deserialize;
@@ -99,7 +100,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 fn active(call: Call) -> impl Future<Output = Reply> {
-    call.read(|tx, request| Answer::page(&BusinessUnit::plural(), &business_units::active(tx, request.query()?)?))
+    call.read(|tx, request| Answer::records(&business_units::active(tx, request.query()?)?, tx))
 }
 
 fn deactivate(call: Call) -> impl Future<Output = Reply> {
@@ -115,14 +116,16 @@ fn deactivate(call: Call) -> impl Future<Output = Reply> {
 fn stats(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         request.parameters([])?;
-        Answer::one("stats", &business_units::stats(tx, request.id()?)?)
+        let stats = business_units::stats(tx, request.id()?)?;
+        Answer::one("stats", &masks::withheld(tx.ctx, &stats, &business_units::REVEALS)?)
     })
 }
 
 fn members(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         request.parameters([])?;
-        Answer::one("members", &business_units::members(tx, request.id()?)?)
+        let members = business_units::members(tx, request.id()?)?;
+        Answer::one("members", &masks::masked_all(tx.ctx, &members)?)
     })
 }
 
@@ -131,6 +134,7 @@ fn set_members(call: Call) -> impl Future<Output = Reply> {
         let unit = business_units::lock_to_manage(tx, request.id()?)?;
         let Members { user_ids, reason_code, note } = request.json()?;
         let patch = request.reason_of(reason_code, note)?;
-        Answer::one("members", &business_units::set_members(tx, unit.id, &user_ids, &patch)?)
+        let members = business_units::set_members(tx, unit.id, &user_ids, &patch)?;
+        Answer::one("members", &masks::masked_all(tx.ctx, &members)?)
     })
 }

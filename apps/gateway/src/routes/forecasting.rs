@@ -110,7 +110,7 @@ fn set_probability(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         stage_probabilities::check_may_set(tx)?;
         let (asked, patch) = request.command::<StageProbability>()?;
-        Answer::record(&stage_probabilities::set(tx, &asked, patch)?)
+        Answer::record(&stage_probabilities::set(tx, &asked, patch)?, tx)
     })
 }
 

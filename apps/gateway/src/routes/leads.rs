@@ -1,5 +1,9 @@
 //! Leads.
-use crm_core::leads::{self, Conversion, Lead, Targets};
+use crm_core::{
+    Tx,
+    leads::{self, Conversion, Lead, Targets},
+    masks,
+};
 use serde_json::json;
 
 use super::{bulk, resource::Resource};
@@ -42,6 +46,18 @@ fn with_reason(mut endpoint: Endpoint) -> Endpoint {
     endpoint
 }
 
+/// What a lead became, as the caller sees it.
+fn seen(conversion: &Conversion, tx: &Tx<'_>) -> crm_core::Result<Answer> {
+    let Conversion { lead, company, contact, deal, already_converted } = conversion;
+    Answer::json(&json!({
+        "lead": masks::masked(tx.ctx, lead)?,
+        "company": company.as_ref().map(|company| masks::masked(tx.ctx, company)).transpose()?,
+        "contact": contact.as_ref().map(|contact| masks::masked(tx.ctx, contact)).transpose()?,
+        "deal": deal.as_ref().map(|deal| masks::masked(tx.ctx, deal)).transpose()?,
+        "alreadyConverted": already_converted,
+    }))
+}
+
 fn convert(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| Answer::json(&leads::convert(tx, request.id()?, request.patch()?)?))
+    call.write(|tx, request| seen(&leads::convert(tx, request.id()?, request.patch()?)?, tx))
 }

@@ -20,13 +20,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get(PATH, "readOrganization", |call| {
             call.read(|tx, request| {
                 request.parameters([])?;
-                Answer::record(&organizations::read(tx)?)
+                Answer::record(&organizations::read(tx)?, tx)
             })
         })
         .says(TAG, "Read the organization", "Your own; there is no other for you.")
         .answers::<Organization>(200, &name, "The organization."),
         Endpoint::patch(PATH, "updateOrganization", |call| {
-            call.write(|tx, request| Answer::record(&organizations::update(tx, request.patch()?)?))
+            call.write(|tx, request| Answer::record(&organizations::update(tx, request.patch()?)?, tx))
         })
         .says(TAG, "Change the organization", "A merge patch.")
         .access(Access::Admin)

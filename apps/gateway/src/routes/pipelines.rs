@@ -1,9 +1,10 @@
 //! Pipelines and stages.
 use crm_core::{
-    Id, Record,
+    Id, Page, Record, Tx,
+    masks::{self, Masked},
     pipelines::{self, Pipeline, PipelineWithStages, Stage},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
@@ -91,43 +92,61 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-fn whole(pipeline: &PipelineWithStages) -> crm_core::Result<Answer> {
-    Ok(Answer::one(&Pipeline::envelope(), pipeline)?.version(pipeline.pipeline.version))
+/// A pipeline and its stages as the caller sees them.
+#[derive(Serialize)]
+struct Seen<'p> {
+    #[serde(flatten)]
+    pipeline: Masked<'p, Pipeline>,
+    stages: Vec<Masked<'p, Stage>>,
+}
+
+fn seen<'p>(pipeline: &'p PipelineWithStages, tx: &Tx<'_>) -> crm_core::Result<Seen<'p>> {
+    let stages = masks::masked_all(tx.ctx, &pipeline.stages)?;
+    Ok(Seen { pipeline: masks::masked(tx.ctx, &pipeline.pipeline)?, stages })
+}
+
+fn whole(pipeline: &PipelineWithStages, tx: &Tx<'_>) -> crm_core::Result<Answer> {
+    Ok(Answer::one(&Pipeline::envelope(), &seen(pipeline, tx)?)?.version(pipeline.pipeline.version))
 }
 
 fn list(call: Call) -> impl Future<Output = Reply> {
-    call.read(|tx, request| Answer::page(&Pipeline::plural(), &pipelines::list(tx, &request.query()?)?))
+    call.read(|tx, request| {
+        let Page { items, next_cursor, total } = pipelines::list(tx, &request.query()?)?;
+        let items = items.iter().map(|pipeline| seen(pipeline, tx)).collect::<crm_core::Result<_>>()?;
+        Answer::page(&Pipeline::plural(), &Page::<Seen<'_>> { items, next_cursor, total })
+    })
 }
 
 fn create(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         let pipeline = pipelines::create(tx, request.patch()?)?;
-        Ok(whole(&pipeline)?.created(format!("{ALL}/{}", pipeline.pipeline.id)))
+        Ok(whole(&pipeline, tx)?.created(format!("{ALL}/{}", pipeline.pipeline.id)))
     })
 }
 
 fn read(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         request.parameters([])?;
-        whole(&pipelines::read(tx, request.id()?)?)
+        whole(&pipelines::read(tx, request.id()?)?, tx)
     })
 }
 
 fn update(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| whole(&pipelines::update(tx, request.id()?, request.patch()?)?))
+    call.write(|tx, request| whole(&pipelines::update(tx, request.id()?, request.patch()?)?, tx))
 }
 
 fn create_stage(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         let pipeline = request.id::<Pipeline>()?;
         let stage = pipelines::create_stage(tx, pipeline, request.patch()?)?;
-        Ok(Answer::record(&stage)?.created(format!("{ALL}/{pipeline}")))
+        Ok(Answer::record(&stage, tx)?.created(format!("{ALL}/{pipeline}")))
     })
 }
 
 fn update_stage(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
-        Answer::record(&pipelines::update_stage(tx, request.id()?, request.id_at("stageId")?, request.patch()?)?)
+        let stage = pipelines::update_stage(tx, request.id()?, request.id_at("stageId")?, request.patch()?)?;
+        Answer::record(&stage, tx)
     })
 }
 
@@ -143,6 +162,6 @@ fn order(call: Call) -> impl Future<Output = Reply> {
         let pipeline = pipelines::lock_to_order(tx, request.id()?)?;
         let Order { stage_ids, reason_code, note } = request.json()?;
         let patch = request.reason_of(reason_code, note)?;
-        whole(&pipelines::order_stages(tx, pipeline.id, &stage_ids, &patch)?)
+        whole(&pipelines::order_stages(tx, pipeline.id, &stage_ids, &patch)?, tx)
     })
 }

@@ -1,8 +1,5 @@
 //! Policies: who may do what, and why.
-use crm_core::{
-    Record,
-    gate::{Action, Ask},
-};
+use crm_core::Record;
 use crm_policy::{
     Decision,
     listings::{self, ListedPolicy},
@@ -114,7 +111,7 @@ fn delete(call: Call) -> impl Future<Output = Reply> {
 
 fn simulate(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
-        tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Manage, StoredPolicy::KIND))?;
+        stored_policies::check_may_manage(tx)?;
         Answer::one("decision", &simulations::simulate(tx, &request.json::<Simulation>()?)?)
     })
 }

@@ -85,7 +85,7 @@ where
         let handler = move |call: Call| {
             call.write(move |tx, request| {
                 let record = create(tx, request.patch()?)?;
-                Ok(Answer::record(&record)?.created(format!("{path}/{}", record.id())))
+                Ok(Answer::record(&record, tx)?.created(format!("{path}/{}", record.id())))
             })
         };
         let body = self.schema_name("Create");
@@ -106,7 +106,7 @@ where
     pub(super) fn update(&self) -> Endpoint {
         let update = self.update;
         let handler = move |call: Call| {
-            call.write(move |tx, request| Answer::record(&update(tx, request.id()?, request.patch()?)?))
+            call.write(move |tx, request| Answer::record(&update(tx, request.id()?, request.patch()?)?, tx))
         };
         let body = self.schema_name("Patch");
         let words = "A merge patch: what is left out stays, null clears. The reason lands in the field history.";
@@ -143,13 +143,13 @@ fn plural_words<R: Record>() -> String {
 }
 
 pub(super) fn list<R: Record>(call: Call) -> impl Future<Output = crate::call::Reply> {
-    call.read(|tx, request| Answer::page(&R::plural(), &page::list::<R>(tx, &request.query()?)?))
+    call.read(|tx, request| Answer::records(&page::list::<R>(tx, &request.query()?)?, tx))
 }
 
 pub(super) fn read<R: Record>(call: Call) -> impl Future<Output = crate::call::Reply> {
     call.read(|tx, request| {
         request.parameters([])?;
         tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, R::KIND))?;
-        Answer::record(&tx.find::<R>(request.id()?)?)
+        Answer::record(&tx.find::<R>(request.id()?)?, tx)
     })
 }

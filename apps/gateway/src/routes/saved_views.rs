@@ -40,12 +40,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 fn list(call: Call) -> impl Future<Output = Reply> {
-    call.read(|tx, request| Answer::page(&SavedView::plural(), &saved_views::list(tx, &request.query()?)?))
+    call.read(|tx, request| Answer::records(&saved_views::list(tx, &request.query()?)?, tx))
 }
 
 fn read(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         request.parameters([])?;
-        Answer::record(&saved_views::read(tx, request.id()?)?)
+        Answer::record(&saved_views::read(tx, request.id()?)?, tx)
     })
 }

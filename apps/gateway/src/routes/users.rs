@@ -61,7 +61,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 fn list_keys(call: Call) -> impl Future<Output = Reply> {
-    call.read(|tx, request| Answer::page(&ApiKey::plural(), &api_keys::list(tx, request.query()?)?))
+    call.read(|tx, request| Answer::records(&api_keys::list(tx, request.query()?)?, tx))
 }
 
 fn create_key(call: Call) -> impl Future<Output = Reply> {

@@ -10,9 +10,11 @@ use crm_core::{
     business_units::BusinessUnit,
     clock,
     door::Door,
+    gate::{Gates, Roles},
     testing::{Person, TestDatabase, TestOrganization},
     users::User,
 };
+use crm_policy::PolicyGates;
 use gateway::{app::App, server};
 use serde_json::Value;
 
@@ -23,7 +25,7 @@ pub(crate) struct Server {
     pub(crate) door: Door,
     handle: ServerHandle,
     agent: ureq::Agent,
-    _database: TestDatabase,
+    pub(crate) database: TestDatabase,
 }
 
 /// Who is there: the rep works in the unit alone, and the stranger runs another organization.
@@ -67,9 +69,20 @@ pub(crate) struct Reply {
 }
 
 impl Server {
+    /// The three roles alone decide what is allowed.
     pub(crate) fn start() -> Self {
+        Self::judged_by(Arc::new(Roles))
+    }
+
+    /// Policies decide, as in the program itself.
+    pub(crate) fn governed() -> Self {
+        Self::judged_by(Arc::new(PolicyGates::new()))
+    }
+
+    fn judged_by(gates: Arc<dyn Gates>) -> Self {
         let database = TestDatabase::new();
-        let (own, other) = (TestOrganization::new(&database, "acme"), TestOrganization::new(&database, "globex"));
+        let organization = |name| TestOrganization::judged_by(&database, name, Arc::clone(&gates));
+        let (own, other) = (organization("acme"), organization("globex"));
         let door = own.door.clone();
         let who = |person| Who::sign_in(&door, person);
         let house = House {
@@ -97,7 +110,7 @@ impl Server {
             .allow_non_standard_methods(true)
             .build()
             .into();
-        Self { base, house, door, handle: told.recv().unwrap(), agent, _database: database }
+        Self { base, house, door, handle: told.recv().unwrap(), agent, database }
     }
 
     pub(crate) fn nobody(&self) -> Client<'_> {

@@ -141,7 +141,7 @@ impl Record for Deal {
     const TABLE: &'static str = "deals";
     const FIELDS: &'static [Field] = &[
         Field::new("businessUnitId", "business_unit_id", FieldKind::Reference("business_units")),
-        Field::new("title", "title", FieldKind::Text).required().sortable(),
+        Field::new("title", "title", FieldKind::Text).required().sortable().searched(),
         Field::new("value", "value", FieldKind::Decimal).sortable().in_currency("currency"),
         Field::new("currency", "currency", FieldKind::Text),
         Field::new("pipelineId", "pipeline_id", FieldKind::Reference("pipelines")),

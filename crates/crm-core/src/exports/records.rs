@@ -7,6 +7,7 @@ use super::{Cell, CsvExport, JsonExport};
 use crate::{
     Error, Result, Tx, custom_fields, filters,
     gate::{Action, Ask},
+    masks,
     money::decimal,
     page::{self, ListQuery},
     record::{COMMON, FieldKind, Record},
@@ -63,10 +64,12 @@ pub fn prepare<R: Record>(tx: &mut Tx<'_>, mut query: Vec<(String, String)>) -> 
     Ok(Export { format, query, columns: columns::<R>(tx)? })
 }
 
-/// The columns: the id, each field under its own name, each custom field under `customFields.<key>`.
+/// The columns: the id, each field under its own name, each custom field under `customFields.<key>`. A field that is
+/// hidden in some of the records has none.
 fn columns<R: Record>(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     let mut columns = vec!["id".to_owned()];
-    for field in R::FIELDS.iter().chain(&COMMON) {
+    let hidden = masks::hidden::<R>(tx.ctx);
+    for field in R::FIELDS.iter().chain(&COMMON).filter(|field| hidden.iter().all(|name| name != field.name)) {
         if field.kind == FieldKind::Custom {
             let definitions = custom_fields::of_kind(tx, R::KIND)?;
             columns.extend(definitions.iter().map(|d| format!("{}.{}", field.name, d.fields.key)));
@@ -96,8 +99,9 @@ pub fn write<R: Record>(tx: &mut Tx<'_>, export: &Export, sink: impl Write) -> R
         }
         Format::Json => {
             let mut file = JsonExport::begin(sink).map_err(gone)?;
-            page::every::<R>(tx, &export.query, |_, records| {
-                records.iter().try_for_each(|record| file.write_item(record)).map_err(gone)
+            page::every::<R>(tx, &export.query, |tx, records| {
+                let seen = masks::masked_all(tx.ctx, &records)?;
+                seen.iter().try_for_each(|record| file.write_item(record)).map_err(gone)
             })?;
             file.end().map(drop).map_err(gone)
         }

@@ -7,12 +7,13 @@ use diesel::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ChangedBy, FieldChange, chain::Entry, seal};
+use super::{ChangedBy, FieldChange, chain::Entry, labels, seal};
 use crate::{
     Ctx, Error, Page, Record, Result, Tx,
     cursor::{self, Position},
     filters::{self, malformed},
     gate::{Action, Ask},
+    masks,
     saved_views::{self, SavedView},
     statement::Bind,
     users::Role,
@@ -35,8 +36,10 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("stage", "stages", NO_UNIT),
     ("custom_field", "custom_fields", NO_UNIT),
     ("reason_code", "reason_codes", NO_UNIT),
-    ("policy", "policies", NO_UNIT),
 ];
+
+/// Policies tell what is hidden: their history is for those who may see them.
+const POLICY: &str = "policy";
 
 const NO_UNIT: &str = "NULL::uuid";
 
@@ -82,6 +85,10 @@ fn one(
     let list = format!("{entity_type}/{id}/{}", field_name.unwrap_or_default());
     let mut filter = Filter::parse(tx.ctx, &list, query, &[])?;
     check_visible(tx, entity_type, id)?;
+    if let Some(field_name) = field_name {
+        masks::check_uses(tx.ctx, entity_type, &[root(field_name)])?;
+    }
+    filter.narrow_to_seen(tx.ctx, entity_type);
     filter.narrow(" AND h.entity_type = {}", entity_type);
     filter.narrow(" AND h.entity_id = {}", id);
     if let Some(field_name) = field_name {
@@ -110,6 +117,12 @@ pub fn recent(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<FieldC
     let mut filter = Filter::parse(tx.ctx, "recent", query, &RECENT)?;
     filter.narrow_to_own_views(tx.ctx);
     filter.narrow_to_units(tx.ctx);
+    if check_sees_policies(tx.ctx).is_err() {
+        filter.narrow(" AND h.entity_type <> {}", POLICY);
+    }
+    for kind in KINDS.iter().map(|(kind, ..)| kind).chain([&SavedView::KIND, &POLICY]) {
+        filter.narrow_to_seen(tx.ctx, kind);
+    }
     filter.page(tx)
 }
 
@@ -121,13 +134,18 @@ pub(super) fn check_manager(ctx: &Ctx) -> Result<()> {
     Err(Error::Forbidden { code: "role_required", reason })
 }
 
+fn check_sees_policies(ctx: &Ctx) -> Result<()> {
+    ctx.gate.check(ctx, &Ask::about(Action::View, POLICY))
+}
+
 /// May the caller see that record? One that is deleted is seen by those who saw it before.
 pub(super) fn check_visible(tx: &mut Tx<'_>, entity_type: &str, id: Uuid) -> Result<()> {
     if entity_type == SavedView::KIND {
         return saved_views::read(tx, id.into()).map(|_| ());
     }
     let Some((kind, table, unit)) = KINDS.iter().find(|(kind, ..)| *kind == entity_type) else {
-        return check_manager(tx.ctx);
+        check_manager(tx.ctx)?;
+        return if entity_type == POLICY { check_sees_policies(tx.ctx) } else { Ok(()) };
     };
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, kind))?;
     let text = format!("SELECT {unit} FROM {table} WHERE organization_id = {{org}} AND id = {{}}");
@@ -201,6 +219,15 @@ impl Filter {
         );
     }
 
+    /// Of a kind of record, only the fields that the caller sees.
+    fn narrow_to_seen(&mut self, ctx: &Ctx, kind: &str) {
+        let hidden = ctx.gate.hidden(ctx, kind, None);
+        if !hidden.is_empty() {
+            self.narrow(" AND NOT (h.entity_type = {}", kind);
+            self.narrow(" AND split_part(h.field_name, '.', 1) = ANY({}))", hidden);
+        }
+    }
+
     /// Of records that belong to units, only those of the caller's.
     fn narrow_to_units(&mut self, ctx: &Ctx) {
         let Some(units) = &ctx.scope.units else { return };
@@ -220,6 +247,11 @@ impl Filter {
         let (text, binds) = self.statement();
         let query = tx.sql_text::<Columns>(text).with(|s| binds.into_iter().fold(s, |s, value| s.bind(value)));
         let mut items: Vec<_> = query.all::<Row>(tx)?.into_iter().map(FieldChange::from).collect();
+        for change in items.iter_mut().filter(|it| it.old_label.is_some() || it.new_label.is_some()) {
+            if !labels::may_read(tx.ctx, &change.entity_type, &change.field_name) {
+                (change.old_label, change.new_label) = (None, None);
+            }
+        }
         let size = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = items.len() > size;
         items.truncate(size);
@@ -242,6 +274,11 @@ impl Filter {
         let text = format!("{COLUMNS}{} ORDER BY h.changed_at DESC, h.id DESC LIMIT {}", self.sql, self.limit + 1);
         (text, std::mem::take(&mut self.binds))
     }
+}
+
+/// `customFields` of `customFields.region`.
+fn root(field_name: &str) -> &str {
+    field_name.split('.').next().unwrap_or(field_name)
 }
 
 fn parameter(ctx: &Ctx, name: &str, value: &str) -> Result<Bind> {

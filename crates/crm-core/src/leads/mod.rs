@@ -147,11 +147,11 @@ impl Record for Lead {
     const TABLE: &'static str = "leads";
     const FIELDS: &'static [Field] = &[
         Field::new("businessUnitId", "business_unit_id", FieldKind::Reference("business_units")),
-        Field::new("firstName", "first_name", FieldKind::Text),
-        Field::new("lastName", "last_name", FieldKind::Text).sortable(),
-        Field::new("email", "email", FieldKind::Text),
-        Field::new("phone", "phone", FieldKind::Text),
-        Field::new("companyName", "company_name", FieldKind::Text).sortable(),
+        Field::new("firstName", "first_name", FieldKind::Text).searched(),
+        Field::new("lastName", "last_name", FieldKind::Text).sortable().searched(),
+        Field::new("email", "email", FieldKind::Text).searched(),
+        Field::new("phone", "phone", FieldKind::Text).searched(),
+        Field::new("companyName", "company_name", FieldKind::Text).sortable().searched(),
         Field::new("jobTitle", "job_title", FieldKind::Text),
         Field::new("source", "source", FieldKind::Text),
         Field::new("status", "status", FieldKind::Choice(&STATUSES)).required(),

@@ -19,6 +19,7 @@ use crate::{
     filters::malformed,
     gate::{Action, Ask},
     leads::Lead,
+    masks,
     record::Record,
     select::{self, Condition},
 };
@@ -61,6 +62,8 @@ struct Source {
     table: &'static str,
     title: &'static str,
     subtitle: &'static str,
+    /// The fields that it shows, looks through or ranks by. Who does not see one of them finds none of these records.
+    fields: &'static [&'static str],
     scope: fn(&Ctx) -> Vec<Condition>,
 }
 
@@ -70,6 +73,7 @@ const SOURCES: [Source; 4] = [
         table: Lead::TABLE,
         title: "coalesce(nullif(concat_ws(' ', first_name, last_name), ''), company_name, email, '')",
         subtitle: "coalesce(company_name, email)",
+        fields: &["firstName", "lastName", "companyName", "email", "phone", "businessUnitId"],
         scope: select::scope::<Lead>,
     },
     Source {
@@ -77,6 +81,7 @@ const SOURCES: [Source; 4] = [
         table: Company::TABLE,
         title: "name",
         subtitle: "coalesce(domain, city)",
+        fields: &["name", "domain", "city", "businessUnitId"],
         scope: select::scope::<Company>,
     },
     Source {
@@ -84,9 +89,17 @@ const SOURCES: [Source; 4] = [
         table: Contact::TABLE,
         title: "coalesce(nullif(concat_ws(' ', first_name, last_name), ''), email, '')",
         subtitle: "coalesce(job_title, email)",
+        fields: &["firstName", "lastName", "email", "phone", "jobTitle", "businessUnitId"],
         scope: select::scope::<Contact>,
     },
-    Source { kind: Deal::KIND, table: Deal::TABLE, title: "title", subtitle: "status", scope: select::scope::<Deal> },
+    Source {
+        kind: Deal::KIND,
+        table: Deal::TABLE,
+        title: "title",
+        subtitle: "status",
+        fields: &["title", "status", "businessUnitId"],
+        scope: select::scope::<Deal>,
+    },
 ];
 
 /// What was asked for, understood and checked.
@@ -143,7 +156,10 @@ fn too_many() -> Error {
 
 /// What is searched: the kinds that were asked for, else all that the caller may see.
 fn sources(ctx: &Ctx, types: Option<&str>) -> Result<Vec<&'static Source>> {
-    let may_see = |source: &&Source| ctx.gate.check(ctx, &Ask::about(Action::View, source.kind));
+    let may_see = |source: &&Source| {
+        ctx.gate.check(ctx, &Ask::about(Action::View, source.kind))?;
+        masks::check_uses(ctx, source.kind, source.fields)
+    };
     let Some(types) = types else {
         return Ok(SOURCES.iter().filter(|source| may_see(source).is_ok()).collect());
     };

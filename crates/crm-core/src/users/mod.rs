@@ -145,8 +145,8 @@ impl Record for User {
     const KIND: &'static str = "user";
     const TABLE: &'static str = "users";
     const FIELDS: &'static [Field] = &[
-        Field::new("email", "email", FieldKind::Text).required(),
-        Field::new("name", "name", FieldKind::Text).required().sortable(),
+        Field::new("email", "email", FieldKind::Text).required().searched(),
+        Field::new("name", "name", FieldKind::Text).required().sortable().searched(),
         Field::new("role", "role", FieldKind::Choice(&ROLES)).required(),
         Field::new("isActive", "is_active", FieldKind::Bool),
     ];

@@ -8,7 +8,7 @@ use crm_core::{
     Currency, Error, Id, Record, Result, Tx,
     deals::Deal,
     leads::Lead,
-    organizations,
+    masks, organizations,
     select::{Condition, Select},
     tasks::Task,
     users::User,
@@ -161,6 +161,8 @@ impl Desk {
             .into_iter()
             .map(|stage| (stage.stage.id, (days_of_won_deals(&stage.days_of_won_deals(), 0.9), stage)))
             .collect();
+        // Whoever does not see a value must not read it off the order either.
+        let shows_values = masks::check_use::<Deal>(tx.ctx, "value").is_ok();
         let now = tx.ctx.now;
         for deal in deals {
             let candidate = self.put(Subject::Deal(deal.id), &deal.fields.title);
@@ -169,7 +171,7 @@ impl Desk {
             let age = days(now - deal.fields.stage_entered_at);
             candidate.stage_age = usual.map(|usual| (age, usual));
             candidate.untouched_days = untouched_days(&deal, stage, scheduled.contains(&deal.id.uuid()), now);
-            candidate.figures = figures(&deal, stage, age, currency)?;
+            candidate.figures = if shows_values { figures(&deal, stage, age, currency)? } else { None };
         }
         Ok(())
     }

@@ -1,0 +1,196 @@
+//! What a policy hides can't be found out: not by reading, nor by sorting, filtering, searching, counting or comparing.
+use crm_core::testing::TestDatabase;
+use diesel::connection::SimpleConnection;
+use gateway::{
+    endpoint::{Access, Endpoint},
+    routes,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, Server},
+    coverage::Things,
+};
+
+/// Ways to ask a list for what it should not tell, each of which is understood where the field is visible.
+const ORACLES: [&str; 9] = [
+    "sort=value",
+    "sort=-value",
+    "value=1111",
+    "value[gte]=1000",
+    "value[empty]=false",
+    "q=1111",
+    "count=true&value[lt]=5000",
+    "fieldName=value",
+    "sort=createdAt&limit=1",
+];
+
+/// A house in which the value of deals is hidden from representatives, as in every new one, and from managers.
+fn house() -> (Server, Things, String) {
+    let server = Server::governed();
+    let things = Things::make(&server);
+    let policy = json!({"name": "Blind managers", "role": "MANAGER", "action": "view_field", "resource": "deal",
+        "field": "value"});
+    server.admin().post("/api/policies", &policy).expect(201);
+    let unit = server.house.unit;
+    let deal = json!({"title": "Acme 1111", "value": 1111, "businessUnitId": unit});
+    let deal = server.admin().post("/api/deals", &deal).expect(201)["deal"].clone();
+    let path = format!("/api/deals/{}", deal["id"].as_str().unwrap());
+    server.admin().patch(&path, &json!({"value": 2222, "title": "Acme Ltd"})).expect(200);
+    (server, things, path)
+}
+
+/// Another world, in which deals are worth something else and all else is as it was.
+fn change_values(database: &TestDatabase) {
+    let text = "UPDATE deals SET value = coalesce(value, 0) * 31 + 987654.25;
+        UPDATE field_history SET old_value = '3', new_value = '4' WHERE entity_type = 'deal' AND field_name = 'value'";
+    database.connect().batch_execute(text).unwrap();
+}
+
+/// Everything that can be read with these credentials, without what differs between any two answers.
+fn everything(client: Client<'_>, server: &Server, things: &Things, deal: &str) -> Vec<(String, u16, Value)> {
+    // The verification tells that somebody has changed the world behind the program's back, which is what it is for.
+    let reads = |endpoint: &Endpoint| {
+        endpoint.method == "GET" && endpoint.access != Access::Public && endpoint.path != "/api/field-history/verify"
+    };
+    let mut paths: Vec<String> = Vec::new();
+    for endpoint in routes::all().iter().filter(|endpoint| reads(endpoint)) {
+        let path = things.address(endpoint);
+        paths.extend(ORACLES.map(|query| format!("{path}?{query}")));
+        paths.push(path);
+    }
+    let history = deal.replace("/api/deals", "/api/field-history/deal");
+    paths.extend([deal.to_owned(), history.clone(), format!("{history}/value")]);
+    paths.push(format!("{history}/as-of?at=2100-01-01"));
+    paths.push(format!("/api/business-units/{}/stats", server.house.unit));
+    paths.extend(["1111", "2222", "acme"].map(|q| format!("/api/search?q={q}")));
+    let mut answers = Vec::new();
+    for path in paths {
+        let mut reply = client.get(&path);
+        neutral(&mut reply.body);
+        let headers = ["etag", "content-type", "content-length", "location"].map(|name| reply.header(name).to_owned());
+        answers.push((path, reply.status, json!([reply.body, headers])));
+    }
+    answers
+}
+
+/// Takes out what tells the request and the moment.
+fn neutral(body: &mut Value) {
+    match body {
+        Value::Object(members) => {
+            members.retain(|name, _| name != "requestId" && name != "lastUsedAt");
+            members.values_mut().for_each(neutral);
+        }
+        Value::Array(items) => items.iter_mut().for_each(neutral),
+        _ => {}
+    }
+}
+
+#[test]
+fn two_worlds_that_differ_in_a_hidden_field_alone_look_alike() {
+    let (server, things, deal) = house();
+    let clients = [server.rep(), server.manager(), server.admin()];
+    let before = clients.map(|client| everything(client, &server, &things, &deal));
+    change_values(&server.database);
+    let after = clients.map(|client| everything(client, &server, &things, &deal));
+    for (before, after) in before[..2].iter().zip(&after[..2]) {
+        for (one, other) in before.iter().zip(after) {
+            assert_eq!(one, other);
+        }
+    }
+    let told = before[2].iter().zip(&after[2]).filter(|(one, other)| one != other).count();
+    assert!(told > 10, "whoever sees the value sees the difference: {told}");
+}
+
+#[test]
+fn a_hidden_field_is_absent_and_named() {
+    let (server, _, path) = house();
+    let seen = server.rep().get(&path).expect(200)["deal"].clone();
+    assert_eq!((seen.get("value"), &seen["maskedFields"]), (None, &json!(["value"])));
+    assert_eq!((&seen["title"], &seen["currency"]), (&json!("Acme Ltd"), &json!("USD")));
+    let list = server.rep().get("/api/deals").expect(200);
+    assert!(list["deals"].as_array().unwrap().iter().all(|deal| deal["maskedFields"] == json!(["value"])));
+    let written = server.rep().patch(&path, &json!({"title": "Acme"})).expect(200)["deal"].clone();
+    assert_eq!((written.get("value"), &written["maskedFields"]), (None, &json!(["value"])));
+    let whole = server.admin().get(&path).expect(200)["deal"].clone();
+    assert_eq!((&whole["value"], whole.get("maskedFields")), (&json!(2222), None));
+    for query in ["sort=value", "sort=-value", "value=2222", "value[gt]=1", "value[empty]=true"] {
+        assert_eq!(server.rep().get(&format!("/api/deals?{query}")).refused(403), "field_not_viewable", "{query}");
+    }
+    for body in [json!({"value": 2222}), json!({"value": null})] {
+        assert_eq!(server.rep().patch(&path, &body).refused(403), "field_not_viewable");
+    }
+}
+
+#[test]
+fn history_exports_and_figures_keep_what_is_hidden() {
+    let (server, _, path) = house();
+    let manager = server.manager();
+    let history = path.replace("/api/deals", "/api/field-history/deal");
+    let fields = |client: Client<'_>| -> Vec<String> {
+        let rows = client.get(&history).expect(200)["fieldHistory"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["fieldName"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(fields(manager), ["title"]);
+    assert_eq!(fields(server.admin()).len(), 2);
+    assert_eq!(manager.get(&format!("{history}/value")).refused(403), "field_not_viewable");
+    let past = manager.get(&format!("{history}/as-of?at=2100-01-01")).expect(200)["deal"].clone();
+    assert_eq!((past.get("value"), &past["maskedFields"]), (None, &json!(["value"])));
+    let recent = manager.get("/api/field-history/recent?entityType=deal").expect(200).to_string();
+    assert!(recent.contains("title") && !recent.contains("2222"), "{recent}");
+    let csv = manager.get("/api/deals/export").expect(200);
+    let head = csv.as_str().unwrap().lines().next().unwrap().to_owned();
+    assert!(head.contains("title,currency"), "{head}");
+    let rows = manager.get("/api/deals/export?format=json").expect(200);
+    assert!(rows.as_array().unwrap().iter().all(|row| row["maskedFields"] == json!(["value"])));
+    let path = format!("/api/business-units/{}/stats", server.house.unit);
+    let stats = manager.get(&path).expect(200)["stats"].clone();
+    assert_eq!(stats["maskedFields"], json!(["pipelineValue", "wonValue"]));
+    assert_eq!((stats.get("pipelineValue"), &stats["dealsCount"]), (None, &json!(1)));
+    assert_eq!(server.admin().get(&path).expect(200)["stats"]["pipelineValue"], 2222);
+}
+
+#[test]
+fn a_field_may_be_hidden_in_some_records_alone() {
+    let server = Server::governed();
+    let admin = server.admin();
+    let condition = json!({"attr": "ownerId", "op": "ne", "ref": "caller.id"});
+    let policy = json!({"name": "Own contacts only", "role": "SALES_REP", "action": "view_field", "resource": "contact",
+        "field": "phone", "effect": "deny", "condition": condition});
+    admin.post("/api/policies", &policy).expect(201);
+    let contact = |name: &str, owner: Value| {
+        let body = json!({"lastName": name, "phone": "555", "ownerId": owner});
+        admin.post("/api/contacts", &body).expect(201);
+    };
+    contact("Mine", json!(server.house.rep.id));
+    contact("Theirs", json!(server.house.admin.id));
+    contact("Nobody's", Value::Null);
+    let list = server.rep().get("/api/contacts?sort=createdAt").expect(200);
+    let phones: Vec<_> = list["contacts"].as_array().unwrap().iter().map(|c| c.get("phone")).collect();
+    assert_eq!(phones, [Some(&json!("555")), None, None]);
+    for query in ["phone=555", "q=555"] {
+        let path = format!("/api/contacts?{query}");
+        assert_eq!(server.rep().get(&path).refused(403), "field_not_viewable", "the filter looks at all of them");
+        assert_eq!(admin.get(&path).expect(200)["contacts"].as_array().unwrap().len(), 3);
+    }
+    assert_eq!(server.rep().get("/api/search?q=theirs").expect(200)["results"], json!([]));
+    assert_eq!(server.rep().get("/api/search?q=theirs&types=contact").refused(403), "field_not_viewable");
+}
+
+#[test]
+fn references_do_not_tell_the_hidden_names_of_others() {
+    let (server, _, path) = house();
+    let policy = json!({"name": "Blind reps", "role": "SALES_REP", "action": "view_field", "resource": "company",
+        "field": "name"});
+    server.admin().post("/api/policies", &policy).expect(201);
+    let company =
+        server.admin().post("/api/companies", &json!({"name": "Globex"})).expect(201)["company"]["id"].clone();
+    server.admin().patch(&path, &json!({"companyId": company})).expect(200);
+    let history = path.replace("/api/deals", "/api/field-history/deal");
+    let label = |client: Client<'_>| {
+        let rows = client.get(&format!("{history}/companyId")).expect(200)["fieldHistory"].clone();
+        assert_eq!(rows[0]["newValue"], company);
+        rows[0]["newLabel"].clone()
+    };
+    assert_eq!((label(server.rep()), label(server.admin())), (Value::Null, json!("Globex")));
+}

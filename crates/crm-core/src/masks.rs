@@ -1,0 +1,183 @@
+//! What a caller does not see of a record: the field is absent from every answer, and its name stands in `maskedFields`.
+//!
+//! A hidden field must not be found out by other ways either. Lists are neither sorted nor filtered by it, the search does
+//! not look into it, the history leaves it out, and figures that would tell it are withheld.
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::{
+    Ctx, Error, Result,
+    patch::object,
+    record::{Field, Record},
+};
+
+/// The member that names what is left out.
+pub const MEMBER: &str = "maskedFields";
+
+/// A record as the caller sees it.
+#[derive(Debug)]
+pub enum Masked<'r, R> {
+    /// Nothing of it is hidden.
+    Whole(&'r R),
+    /// The rest, and the names of what is hidden.
+    Part(Map<String, Value>),
+}
+
+impl<R: Serialize> Serialize for Masked<'_, R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Whole(record) => record.serialize(serializer),
+            Self::Part(members) => members.serialize(serializer),
+        }
+    }
+}
+
+/// A record as the caller sees it. Where nothing of its kind is hidden, that costs one look-up.
+///
+/// # Errors
+/// [`Error::Internal`] where the record is no JSON object.
+pub fn masked<'r, R: Record>(ctx: &Ctx, record: &'r R) -> Result<Masked<'r, R>> {
+    if hidden::<R>(ctx).is_empty() {
+        return Ok(Masked::Whole(record));
+    }
+    let mut members = object(record)?;
+    let names = ctx.gate.hidden(ctx, R::KIND, Some(&members));
+    if names.is_empty() {
+        return Ok(Masked::Whole(record));
+    }
+    leave_out(&mut members, names);
+    Ok(Masked::Part(members))
+}
+
+/// Records as the caller sees them.
+///
+/// # Errors
+/// As [`masked`].
+pub fn masked_all<'r, R: Record>(ctx: &Ctx, records: &'r [R]) -> Result<Vec<Masked<'r, R>>> {
+    records.iter().map(|record| masked(ctx, record)).collect()
+}
+
+/// Leaves out of a record's members what the caller does not see in each record of its kind.
+pub(crate) fn mask<R: Record>(ctx: &Ctx, members: &mut Map<String, Value>) {
+    let names = hidden::<R>(ctx);
+    if !names.is_empty() {
+        leave_out(members, names);
+    }
+}
+
+/// The fields of a kind of record that the caller does not see in each of them.
+pub fn hidden<R: Record>(ctx: &Ctx) -> Vec<String> {
+    ctx.gate.hidden(ctx, R::KIND, None)
+}
+
+/// Refuses to sort, filter or sum records by a field that the caller does not see in each of them.
+///
+/// # Errors
+/// [`Error::Forbidden`] `field_not_viewable`.
+pub fn check_use<R: Record>(ctx: &Ctx, field: &str) -> Result<()> {
+    check_viewable(&hidden::<R>(ctx), field)
+}
+
+/// As [`check_use`], of several fields of a kind of record.
+///
+/// # Errors
+/// As [`check_use`].
+pub fn check_uses(ctx: &Ctx, kind: &str, fields: &[&str]) -> Result<()> {
+    let hidden = ctx.gate.hidden(ctx, kind, None);
+    fields.iter().try_for_each(|field| check_viewable(&hidden, field))
+}
+
+/// Refuses to look through the text of records where that text holds what the caller does not see.
+///
+/// # Errors
+/// [`Error::Forbidden`] `field_not_viewable`.
+pub fn check_search<R: Record>(ctx: &Ctx) -> Result<()> {
+    let hidden = hidden::<R>(ctx);
+    searched::<R>().try_for_each(|field| check_viewable(&hidden, field.name))
+}
+
+/// The fields whose text `q=` and the search look through.
+pub fn searched<R: Record>() -> impl Iterator<Item = &'static Field> {
+    R::FIELDS.iter().filter(|field| field.searched)
+}
+
+fn check_viewable(hidden: &[String], field: &str) -> Result<()> {
+    if hidden.iter().all(|name| name != field) {
+        return Ok(());
+    }
+    let reason = format!("The field `{field}` is not visible to you, so nothing can be found or sorted by it.");
+    Err(Error::Forbidden { code: "field_not_viewable", reason })
+}
+
+/// A figure of an answer, and a field that it would tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Reveals {
+    /// The member of the answer.
+    pub member: &'static str,
+    /// The kind of record that it is computed from.
+    pub kind: &'static str,
+    /// The fields that it is computed from.
+    pub fields: &'static [&'static str],
+}
+
+/// Figures over many records without those that would tell a field that the caller does not see.
+///
+/// # Errors
+/// [`Error::Internal`] where the figures are no JSON object.
+pub fn withheld(ctx: &Ctx, figures: &impl Serialize, reveals: &[Reveals]) -> Result<Map<String, Value>> {
+    let mut members = object(figures)?;
+    let tells = |it: &&Reveals| {
+        let hidden = ctx.gate.hidden(ctx, it.kind, None);
+        it.fields.iter().any(|field| hidden.iter().any(|name| name == field))
+    };
+    let names: Vec<_> = reveals.iter().filter(tells).map(|it| it.member.to_owned()).collect();
+    if !names.is_empty() {
+        leave_out(&mut members, names);
+    }
+    Ok(members)
+}
+
+fn leave_out(members: &mut Map<String, Value>, names: Vec<String>) {
+    for name in &names {
+        members.shift_remove(name);
+    }
+    members.insert(MEMBER.to_owned(), names.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        activities::Activity, companies::Company, contacts::Contact, deals::Deal, leads::Lead, record::FieldKind,
+        tasks::Task, users::User,
+    };
+
+    /// The fields of text that change what the search looks through.
+    fn found<R: Record>() -> Vec<&'static str> {
+        let nothing = object(&R::Fields::default()).unwrap();
+        let finds = |field: &&Field| {
+            let mut members = nothing.clone();
+            members.insert(field.name.into(), "4417".into());
+            let fields: Option<R::Fields> = serde_json::from_value(members.into()).ok();
+            fields.is_some_and(|fields| R::search_text(&fields).contains("4417"))
+        };
+        let texts = R::FIELDS.iter().filter(|field| matches!(field.kind, FieldKind::Text | FieldKind::LongText));
+        texts.filter(finds).map(|field| field.name).collect()
+    }
+
+    #[test]
+    fn what_is_searched_is_told_of_each_field() {
+        fn check<R: Record>() {
+            let told: Vec<_> = searched::<R>().map(|field| field.name).collect();
+            assert_eq!(told, found::<R>(), "{}", R::KIND);
+            assert_eq!(told.is_empty(), !R::SEARCHED, "{}", R::KIND);
+        }
+        check::<Lead>();
+        check::<Company>();
+        check::<Contact>();
+        check::<Deal>();
+        check::<Activity>();
+        check::<Task>();
+        check::<User>();
+    }
+}
