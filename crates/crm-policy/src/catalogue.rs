@@ -28,7 +28,10 @@ use crate::stored_policies::StoredPolicy;
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
 const BARE: [(ResourceClass, &[&str]); 3] = [
     (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment", "import"]),
-    (ResourceClass::Reference, &["reason_code", "playbook", "email_identity", "suppression", "exchange_rate"]),
+    (
+        ResourceClass::Reference,
+        &["reason_code", "reason_rule", "playbook", "email_identity", "suppression", "exchange_rate"],
+    ),
     (
         ResourceClass::Administration,
         &["webhook_subscription", "webhook_source", "alert", "gdpr_request", "legal_hold", "retention_run"],

@@ -67,6 +67,7 @@ fn everything(client: Client<'_>, server: &Server, things: &Things, deal: &str) 
     }
     let history = deal.replace("/api/deals", "/api/field-history/deal");
     paths.extend([deal.to_owned(), history.clone(), format!("{history}/value")]);
+    paths.push(format!("{history}/as-of?at=2100-01-01"));
     paths.push(format!("/api/business-units/{}/stats", server.house.unit));
     paths.extend(["1111", "2222", "acme"].map(|q| format!("/api/search?q={q}")));
     let mut answers = Vec::new();
@@ -140,6 +141,8 @@ fn history_exports_and_figures_keep_what_is_hidden() {
     assert_eq!(fields(manager), ["title"]);
     assert_eq!(fields(server.admin()).len(), 2);
     assert_eq!(manager.get(&format!("{history}/value")).refused(403), "field_not_viewable");
+    let past = manager.get(&format!("{history}/as-of?at=2100-01-01")).expect(200)["deal"].clone();
+    assert_eq!((past.get("value"), &past["maskedFields"]), (None, &json!(["value"])));
     let recent = manager.get("/api/field-history/recent?entityType=deal").expect(200).to_string();
     assert!(recent.contains("title") && !recent.contains("2222"), "{recent}");
     let csv = manager.get("/api/deals/export").expect(200);
@@ -179,4 +182,22 @@ fn a_field_may_be_hidden_in_some_records_alone() {
     }
     assert_eq!(server.rep().get("/api/search?q=theirs").expect(200)["results"], json!([]));
     assert_eq!(server.rep().get("/api/search?q=theirs&types=contact").refused(403), "field_not_viewable");
+}
+
+#[test]
+fn references_do_not_tell_the_hidden_names_of_others() {
+    let (server, _, path) = house();
+    let policy = json!({"name": "Blind reps", "role": "SALES_REP", "action": "view_field", "resource": "company",
+        "field": "name"});
+    server.admin().post("/api/policies", &policy).expect(201);
+    let company =
+        server.admin().post("/api/companies", &json!({"name": "Globex"})).expect(201)["company"]["id"].clone();
+    server.admin().patch(&path, &json!({"companyId": company})).expect(200);
+    let history = path.replace("/api/deals", "/api/field-history/deal");
+    let label = |client: Client<'_>| {
+        let rows = client.get(&format!("{history}/companyId")).expect(200)["fieldHistory"].clone();
+        assert_eq!(rows[0]["newValue"], company);
+        rows[0]["newLabel"].clone()
+    };
+    assert_eq!((label(server.rep()), label(server.admin())), (Value::Null, json!("Globex")));
 }
