@@ -7,7 +7,10 @@
 use crate::text;
 
 /// The fewest letters of a word in which a slip is forgiven: in a shorter one it makes any word of any other.
-pub(super) const SHORTEST: usize = 4;
+const SHORTEST: usize = 4;
+/// The most letters of such a word. In a longer one a slip spoils so few trigrams that its likeness finds the word, and the
+/// expression of all its slips would grow with the square of its length.
+const LONGEST: usize = 32;
 /// The fewest letters of a piece, since shorter ones have no trigram.
 const PIECE: usize = 3;
 /// What can stand beside a word, for the index: an open class (`[^[:alnum:]]`) would hide the word's first trigrams.
@@ -15,7 +18,7 @@ const BESIDE: &str = "[][ .,:;@/()&'\"+_-]";
 /// One character of a word.
 const ANY: &str = "[^ ]";
 
-/// A word of at least [`SHORTEST`] letters in which one slip is forgiven.
+/// A word of [`SHORTEST`] to [`LONGEST`] letters in which one slip is forgiven.
 pub(super) struct Slips {
     letters: Vec<char>,
     /// Every slip behind these first letters leaves them whole.
@@ -25,12 +28,12 @@ pub(super) struct Slips {
 }
 
 impl Slips {
-    /// `None` for a word that is too short.
+    /// `None` for a word that is too short or too long.
     pub(super) fn of(word: &str) -> Option<Self> {
         let letters: Vec<char> = word.chars().collect();
         let length = letters.len();
         let (first, last) = ((length / 2).max(PIECE), (length / 2).min(length.saturating_sub(PIECE)));
-        (length >= SHORTEST).then_some(Self { letters, first, last })
+        (SHORTEST..=LONGEST).contains(&length).then_some(Self { letters, first, last })
     }
 
     /// Patterns for `LIKE`: the last letters, and variants that a slip between first and last letters makes.
@@ -103,7 +106,7 @@ mod tests {
                 assert!(begins || holds || unknown, "{variant} of {word}");
             }
         }
-        assert!(Slips::of("ibm").is_none());
+        assert!(Slips::of("ibm").is_none() && Slips::of(&"x".repeat(LONGEST + 1)).is_none());
     }
 
     #[test]
@@ -132,7 +135,9 @@ mod tests {
             made.push(letters.into_iter().collect::<String>());
         };
         for at in 0..letters.len() {
-            make(&|letters| drop(letters.remove(at)));
+            make(&|letters| {
+                letters.remove(at);
+            });
             make(&|letters| letters[at] = 'q');
             make(&|letters| letters.insert(at, 'q'));
             make(&|letters| letters.swap(at, (at + 1).min(word.len() - 1)));

@@ -123,6 +123,11 @@ fn one_slip_in_a_word_of_four_letters_or_more_is_forgiven() {
         }
     }
     assert_eq!(titles(&house, &rep, "isdmoo"), [""; 0], "two slips are another word");
+    let long = "Wirtschaftspruefungsgesellschaftsvertrag";
+    house.make::<Company>(&rep, json!({"name": long}));
+    assert_eq!(titles(&house, &rep, &long.replace("sg", "gs")), [format!("company {long}")]);
+    let longest = ["(x+[y]*{2}\\|^$.?)".repeat(7), "abcdefghij".repeat(20), "a\\bc".repeat(40)];
+    assert!(longest.iter().all(|q| hits(&house, &rep, &[("q", q)]).is_empty()));
 }
 
 /// Every word that one slip of the finger makes of a word.
