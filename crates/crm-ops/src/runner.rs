@@ -49,7 +49,7 @@ use crate::handlers::{Handlers, abandoned, run};
 /// How often an idle worker looks for work that nobody woke it for.
 const POLL: Duration = Duration::from_millis(500);
 /// How often leases are looked after. Every second time the own ones are extended, each time dead workers' are sought.
-const ROUND: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(2);
 /// How long jobs may go on after the worker was told to stop.
 const DRAIN: Duration = Duration::from_secs(25);
 /// How many jobs of a queue run at a time, unless it was said.
