@@ -350,7 +350,8 @@ impl Tx<'_> {
 }
 
 impl<R: Record> Permitted<R> {
-    /// Writes the row and its field history. A change of nothing writes nothing.
+    /// Writes the row and its field history. A change of nothing writes nothing. Where the record goes to another
+    /// business unit, what is about it goes with it ([`Record::moved`]).
     ///
     /// # Errors
     /// What the database says.
@@ -361,6 +362,9 @@ impl<R: Record> Permitted<R> {
         }
         let after = R::store(tx, &Saving(&change))?;
         history::append(tx, after.id(), after.version(), &change.diffs, &change.reason)?;
+        if let Some(moved) = change.diffs.iter().find(|diff| diff.field_name == "businessUnitId") {
+            R::moved(tx, vec![after.id().uuid()], &moved.new_value, &change.reason)?;
+        }
         Ok(after)
     }
 }

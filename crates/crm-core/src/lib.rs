@@ -67,6 +67,7 @@ pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+mod transfers;
 pub mod tx;
 pub mod users;
 
