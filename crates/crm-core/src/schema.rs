@@ -501,6 +501,7 @@ diesel::table! {
         updated_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
         version -> Int8,
+        warnings -> Int4,
     }
 }
 
@@ -523,6 +524,7 @@ diesel::table! {
         entity_id -> Nullable<Uuid>,
         version_after -> Nullable<Int8>,
         errors -> Nullable<Jsonb>,
+        warnings -> Nullable<Jsonb>,
     }
 }
 
