@@ -26,8 +26,6 @@ use crate::{app::App, problem::Problem, reply::Answer};
 pub const LARGEST_BODY: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a request waits for its turn at the database before it is told to come again.
-pub(crate) const TURN_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What a handler answers.
 pub type Reply = HttpResponse;
@@ -366,13 +364,6 @@ pub async fn turn<T: Send + 'static>(
     app: &web::Data<App>,
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let permit = tokio::time::timeout(TURN_DEADLINE, Arc::clone(&app.turns).acquire_owned());
-    let busy = || Error::Unavailable("every connection is busy".into());
-    let permit = permit.await.map_err(|_| busy())?.map_err(|_| busy())?;
-    let app = app.clone();
-    let done = web::block(move || {
-        let _permit = permit;
-        work(&app)
-    });
-    done.await.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
+    let at = app.clone();
+    app.turns.take(move || work(&at)).await
 }
