@@ -1,5 +1,6 @@
 //! Reads over HTTP next to the same SQL by `pgbench -M prepared`, on the same rows, in turns: the ratio is what counts,
 //! since both share the machine with their load generator and with whatever else runs on it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},

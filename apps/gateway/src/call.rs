@@ -27,7 +27,7 @@ pub const LARGEST_BODY: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a request waits for its turn at the database before it is told to come again.
-const TURN_DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const TURN_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What a handler answers.
 pub type Reply = HttpResponse;
@@ -207,19 +207,17 @@ impl Request {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         self.object()?;
         let mut deserializer = serde_json::Deserializer::from_slice(self.json_bytes()?);
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let path = error.path().to_string();
-            let said = error.into_inner().to_string();
-            let said = said.split(" at line ").next().unwrap_or_default().to_owned();
-            if said.starts_with("unknown field") {
-                return malformed("unknown_member", format!("The body has an {said}."));
-            }
-            if let Some(name) = said.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-                let field = if path == "." { name.to_owned() } else { format!("{path}.{name}") };
-                return Error::invalid(field, "required", "Must be given.");
-            }
-            Error::invalid(path, "invalid_type", format!("{said}."))
-        })
+        serde_path_to_error::deserialize(&mut deserializer).map_err(unfit)
+    }
+
+    /// The body as a `T` beside the reason for what it asks, and the version of `If-Match`.
+    ///
+    /// # Errors
+    /// As [`Request::json`] and [`Request::patch`].
+    pub fn command<T: DeserializeOwned>(&self) -> Result<(T, Patch)> {
+        let mut patch = self.patch()?;
+        let members = Value::Object(std::mem::take(&mut patch.members));
+        Ok((serde_path_to_error::deserialize(members).map_err(unfit)?, patch))
     }
 
     /// The body as a patch, with the version of `If-Match`.
@@ -287,6 +285,21 @@ impl Request {
 pub(crate) const TOO_LARGE: &str = "body_too_large";
 pub(crate) const TOO_SLOW: &str = "body_too_slow";
 pub(crate) const UNSUPPORTED: &str = "unsupported_media_type";
+
+/// Says which member of a body does not fit, and how.
+fn unfit(error: serde_path_to_error::Error<serde_json::Error>) -> Error {
+    let path = error.path().to_string();
+    let said = error.into_inner().to_string();
+    let said = said.split(" at line ").next().unwrap_or_default().to_owned();
+    if said.starts_with("unknown field") {
+        return malformed("unknown_member", format!("The body has an {said}."));
+    }
+    if let Some(name) = said.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        let field = if path == "." { name.to_owned() } else { format!("{path}.{name}") };
+        return Error::invalid(field, "required", "Must be given.");
+    }
+    Error::invalid(path, "invalid_type", format!("{said}."))
+}
 
 /// A request that cannot be understood.
 pub fn malformed(code: &'static str, detail: impl Into<String>) -> Error {

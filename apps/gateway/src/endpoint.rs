@@ -80,7 +80,7 @@ impl Endpoint {
         let mut operation = Map::new();
         operation.insert("operationId".into(), id.into());
         operation.insert("responses".into(), json!({}));
-        let parameters: Vec<_> = places(path).map(|name| schemas::place(name)).collect();
+        let parameters: Vec<_> = places(path).map(schemas::place).collect();
         operation.insert("parameters".into(), parameters.into());
         Self { method, path, access: Access::User, operation, schemas: Map::new(), route }
     }
@@ -128,6 +128,18 @@ impl Endpoint {
     pub fn takes<T: ToSchema>(mut self) -> Self {
         let reference = self.schema::<T>();
         self.body("application/json", &reference)
+    }
+
+    /// Takes a JSON body of this type, beside the reason for what it asks.
+    #[must_use]
+    pub fn commands<T: ToSchema>(mut self) -> Self {
+        self.schema::<T>();
+        let name = format!("{}Command", T::name());
+        let mut schema = self.schemas.get(&*T::name()).cloned().unwrap_or_default();
+        if let Some(properties) = schema["properties"].as_object_mut() {
+            properties.extend(schemas::reason());
+        }
+        self.named_schema(&name, schema).body("application/json", &schemas::reference(&name))
     }
 
     /// Takes a body of this content type and schema.

@@ -99,7 +99,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Waits for SIGTERM (`true`: others route requests here and need a moment) or Ctrl-C (`false`).
-async fn end_is_wanted() -> bool {
+pub async fn end_is_wanted() -> bool {
     let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
         tracing::error!("signals cannot be received; the process ends by kill -9 alone");

@@ -1,12 +1,15 @@
 //! Files that are written while they are read from the database: memory holds a few pieces, however long they are.
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use actix_web::{HttpResponse, http::header, web::Bytes};
 use crm_core::{Error, Result, Tx};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::call::{Call, Reply, Request, refuse};
+use crate::call::{Call, Reply, Request, TURN_DEADLINE, refuse};
 
 /// How many pieces wait for a slow client at most.
 const WAITING: usize = 4;
@@ -46,7 +49,8 @@ pub async fn file<P: 'static>(
     let (app, caller, request) = call.into_parts();
     let id = request.id.clone();
     // A long file keeps its connection: a few at a time, so that the others stay for requests.
-    let Ok(permit) = std::sync::Arc::clone(&app.files).try_acquire_owned() else {
+    let turn = tokio::time::timeout(TURN_DEADLINE, Arc::clone(&app.files).acquire_owned()).await;
+    let Ok(Ok(permit)) = turn else {
         return refuse(Error::Unavailable("too many files are being written".into()), &id);
     };
     let (sender, pieces) = mpsc::channel(WAITING);

@@ -1,4 +1,5 @@
 //! The program as a process: it says what is wrong when it cannot start, and answers what it has accepted when it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},

@@ -13,11 +13,11 @@ pub const USUAL: i64 = 50;
 
 /// Where a page begins: behind this sort value and id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Position {
+pub struct Position {
     /// The sort value as text; none where the row has none.
-    pub(crate) v: Option<String>,
+    pub v: Option<String>,
     /// The row's id.
-    pub(crate) i: Uuid,
+    pub i: Uuid,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -29,7 +29,7 @@ struct Cursor {
 }
 
 /// Makes a cursor of a position in the list of that fingerprint.
-pub(crate) fn seal(list: &str, position: Position) -> Result<String> {
+pub fn seal(list: &str, position: Position) -> Result<String> {
     let c = checksum(list, &position);
     let bytes = serde_json::to_vec(&Cursor { position, c }).map_err(|e| Error::Internal(Box::new(e)))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
@@ -39,7 +39,7 @@ pub(crate) fn seal(list: &str, position: Position) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::Malformed`] `invalid_cursor` where it was not given out for the list of that fingerprint.
-pub(crate) fn open(list: &str, text: &str) -> Result<Position> {
+pub fn open(list: &str, text: &str) -> Result<Position> {
     let cursor: Option<Cursor> =
         URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     cursor.filter(|c| c.c == checksum(list, &c.position)).map(|c| c.position).ok_or_else(|| {
@@ -48,7 +48,7 @@ pub(crate) fn open(list: &str, text: &str) -> Result<Position> {
 }
 
 /// Names the organization, the list and its filter, so that a cursor fits nothing else.
-pub(crate) fn fingerprint(ctx: &Ctx, list: &str, query: &[(String, String)]) -> String {
+pub fn fingerprint(ctx: &Ctx, list: &str, query: &[(String, String)]) -> String {
     let mut parts: Vec<_> =
         query.iter().filter(|(name, _)| !matches!(name.as_str(), "cursor" | "limit" | "count")).collect();
     parts.sort();
@@ -60,7 +60,7 @@ pub(crate) fn fingerprint(ctx: &Ctx, list: &str, query: &[(String, String)]) -> 
 ///
 /// # Errors
 /// [`Error::Malformed`] where it is no number from 1 to [`LARGEST`].
-pub(crate) fn limit(value: &str) -> Result<i64> {
+pub fn limit(value: &str) -> Result<i64> {
     let limit = value.parse().ok().filter(|n| (1..=LARGEST).contains(n));
     limit.ok_or_else(|| malformed("invalid_value", format!("`limit` is a whole number from 1 to {LARGEST}.")))
 }

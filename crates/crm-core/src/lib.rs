@@ -9,7 +9,7 @@ pub mod clock;
 pub mod companies;
 pub mod contacts;
 pub mod ctx;
-mod cursor;
+pub mod cursor;
 pub mod custom_fields;
 pub mod database;
 pub mod deals;

@@ -101,7 +101,7 @@ fn check_viewable(hidden: &[String], field: &str) -> Result<()> {
     Err(Error::Forbidden { code: "field_not_viewable", reason })
 }
 
-/// A figure of an answer, and a field that it would tell.
+/// A figure of an answer, and the fields that it would tell.
 #[derive(Debug, Clone, Copy)]
 pub struct Reveals {
     /// The member of the answer.
@@ -118,15 +118,20 @@ pub struct Reveals {
 /// [`Error::Internal`] where the figures are no JSON object.
 pub fn withheld(ctx: &Ctx, figures: &impl Serialize, reveals: &[Reveals]) -> Result<Map<String, Value>> {
     let mut members = object(figures)?;
+    withhold(ctx, &mut members, reveals);
+    Ok(members)
+}
+
+/// Takes out of figures what would tell a field that the caller does not see.
+pub fn withhold(ctx: &Ctx, members: &mut Map<String, Value>, reveals: &[Reveals]) {
     let tells = |it: &&Reveals| {
         let hidden = ctx.gate.hidden(ctx, it.kind, None);
         it.fields.iter().any(|field| hidden.iter().any(|name| name == field))
     };
     let names: Vec<_> = reveals.iter().filter(tells).map(|it| it.member.to_owned()).collect();
     if !names.is_empty() {
-        leave_out(&mut members, names);
+        leave_out(members, names);
     }
-    Ok(members)
 }
 
 fn leave_out(members: &mut Map<String, Value>, names: Vec<String>) {

@@ -299,6 +299,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    deal_intel (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        decision_maker -> Nullable<Text>,
+        key_pain_points -> Array<Text>,
+        objections -> Array<Text>,
+        what_worked -> Nullable<Text>,
+        what_failed -> Nullable<Text>,
+        competitors -> Array<Text>,
+        pricing_notes -> Nullable<Text>,
+        next_step_commitment -> Nullable<Text>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
     win_loss_reviews (organization_id, id) {
         organization_id -> Uuid,
         id -> Uuid,
@@ -489,6 +507,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     leads,
     deals,
     deal_stage_visits,
+    deal_intel,
     win_loss_reviews,
     activities,
     tasks,
@@ -517,6 +536,7 @@ crate::org_table!(
     leads,
     deals,
     deal_stage_visits,
+    deal_intel,
     win_loss_reviews,
     activities,
     tasks,

@@ -1,5 +1,6 @@
 //! How long the distribution of a whole pipeline takes, with values over three decades: five stages, and the harder case
 //! of a single stage whose win probability may be next to nothing, so that few frequencies can be left out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "criterion_group! makes a public function without documentation")]
 
 use std::hint::black_box;

@@ -1,5 +1,6 @@
-//! Honest forecasts of a sales pipeline, as plain functions over plain values: no database, no clock, no randomness.
-//! Link the crate alone and compute on your own data; `examples/from_csv.rs` does so from a file.
+//! Honest forecasts of a sales pipeline, as plain functions over plain values: no clock, no randomness. Compute on your
+//! own data, as `examples/from_csv.rs` does from a file; [`database`] asks the same questions of the records of
+//! `crm-core`.
 //!
 //! | question | module |
 //! |---|---|
@@ -11,6 +12,7 @@
 //! | What changed since last week? | [`snapshots`] |
 //! | Which deals does nobody touch any more? | [`stale`] |
 //! | What should I do first today? | [`daily_focus`] |
+//! | What goes with winning? | [`patterns`] |
 //!
 //! Deals and stages are named by whatever type the caller uses, as long as it can be compared and cloned. Money is exact
 //! ([`rust_decimal::Decimal`], sums of products without rounding, one rounding at the end); doubles occur in statistics
@@ -68,8 +70,10 @@ pub mod backtest;
 pub mod competing_risks;
 pub mod conversion;
 pub mod daily_focus;
+pub mod database;
 pub mod distribution;
 pub mod histories;
+pub mod patterns;
 pub mod pipeline;
 pub mod probability;
 pub mod snapshots;

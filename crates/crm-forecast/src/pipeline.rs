@@ -150,8 +150,9 @@ fn place<D, S>(deal: &OpenDeal<D, S>, period: &Period, rates: &ExchangeRates, as
     rates.rate_on(amount.currency(), as_of_on).map_or(Place::Unconverted, |rate| Place::Worth(amount.value(), rate))
 }
 
-#[derive(Default)]
-struct Sums {
+/// The exact sums behind the totals of some deals.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sums {
     deals: usize,
     pipeline: ExactSum,
     expected: ExactSum,
@@ -159,8 +160,10 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, worth: Option<[Decimal; 2]>, probability: Probability, estimate: Probability) {
-        self.deals += 1;
+    /// Adds deals that share a probability and an estimate, with their value together and its rate into the currency of
+    /// the totals; deals without a value count, and add nothing.
+    pub fn add(&mut self, deals: usize, worth: Option<[Decimal; 2]>, probability: Probability, estimate: Probability) {
+        self.deals += deals;
         if let Some([value, rate]) = worth {
             self.pipeline.add(&[value, rate]);
             self.expected.add(&[value, rate, probability.fraction()]);
@@ -168,7 +171,11 @@ impl Sums {
         }
     }
 
-    fn rounded(&self, currency: Currency) -> Result<Totals, AmountError> {
+    /// The totals, each rounded once, half to even, to the digits of the currency.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`] when a sum cannot be written as an amount.
+    pub fn rounded(&self, currency: Currency) -> Result<Totals, AmountError> {
         Ok(Totals {
             deals_count: self.deals,
             pipeline_value: self.pipeline.rounded(currency)?,
@@ -210,8 +217,8 @@ impl<D: Clone, S: Clone + Ord> Tally<D, S> {
             self.unvalued_deals.push(deal.id.clone());
         }
         let probability = set.unwrap_or(deal.estimate);
-        self.all.add(worth, probability, deal.estimate);
-        self.by_stage.entry(deal.stage.clone()).or_default().add(worth, probability, deal.estimate);
+        self.all.add(1, worth, probability, deal.estimate);
+        self.by_stage.entry(deal.stage.clone()).or_default().add(1, worth, probability, deal.estimate);
     }
 
     fn rounded(self, currency: Currency) -> Result<Forecast<D, S>, AmountError> {

@@ -45,7 +45,8 @@ pub fn built_in_policies(registry: &Registry) -> Result<Vec<Policy>, Vec<Violati
 }
 
 /// The three policies that a new organization starts with, ordinary ones: its administrators change or remove them.
-/// `new_id` gives each its identifier.
+/// The one that hides the value of deals waits to be switched on: representatives who cannot see a value cannot enter
+/// one either, and most teams want them to. `new_id` gives each its identifier.
 ///
 /// # Errors
 /// The faults of the registry: it needs `lead`, and `deal` with its `value`.
@@ -63,7 +64,8 @@ pub fn example_policies(
         let json = json!({
             "name": name, "role": role, "action": action, "resource": resource, "field": field, "effect": "deny"
         });
-        Policy::read(new_id(), &json, registry)
+        let policy = Policy::read(new_id(), &json, registry)?;
+        Ok(Policy { is_active: field.is_none(), ..policy })
     };
     examples.into_iter().map(read).collect()
 }

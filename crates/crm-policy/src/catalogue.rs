@@ -9,6 +9,8 @@ use crm_core::companies::Company;
 use crm_core::contacts::Contact;
 use crm_core::custom_fields::CustomField;
 use crm_core::deals::Deal;
+use crm_core::deals::intel::DealIntel;
+use crm_core::imports::Import;
 use crm_core::jobs::QueueJob;
 use crm_core::leads::Lead;
 use crm_core::organizations::Organization;
@@ -27,7 +29,7 @@ use crate::stored_policies::StoredPolicy;
 
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
 const BARE: [(ResourceClass, &[&str]); 3] = [
-    (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment", "import"]),
+    (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment"]),
     (ResourceClass::Reference, &["reason_code", "playbook", "email_identity", "suppression", "exchange_rate"]),
     (
         ResourceClass::Administration,
@@ -46,6 +48,8 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<Company>(ResourceClass::Record),
         resource::<Contact>(ResourceClass::Record),
         resource::<Deal>(ResourceClass::Record),
+        resource::<DealIntel>(ResourceClass::Record),
+        resource::<Import>(ResourceClass::Record),
         resource::<Activity>(ResourceClass::Own),
         resource::<Task>(ResourceClass::Own),
         resource::<SavedView>(ResourceClass::Own),

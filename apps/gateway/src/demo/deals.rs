@@ -147,7 +147,7 @@ impl Life<'_> {
     fn work(&mut self, stage: usize, leaves_at: DateTime<Utc>) {
         let (mut at, owner, until) = (self.at, self.prospect.owner, leaves_at.min(self.plan.now));
         loop {
-            let wait = self.plan.chance.waiting(10.0 * self.pace);
+            let wait = self.plan.chance.waiting(14.0 * self.pace);
             at = calendar::later(&mut self.plan.chance, at, wait);
             if at >= until {
                 break;

@@ -1,5 +1,5 @@
 //! Deals.
-use crm_core::deals::{self, Deal, memory::ReviewInput};
+use crm_core::deals::{self, Deal, reviews::ReviewInput};
 use serde_json::json;
 
 use super::{bulk, resource::Resource};

@@ -7,10 +7,13 @@ mod bulk;
 mod business_units;
 mod companies;
 mod contacts;
+mod copilot;
 mod custom_fields;
 mod deals;
+mod decision_memory;
 mod exports;
 mod field_history;
+mod forecasting;
 mod imports;
 mod leads;
 mod organization;
@@ -24,10 +27,12 @@ mod tasks;
 mod users;
 
 /// The headings of the document.
-pub const TAGS: [(&str, &str); 13] = [
+pub const TAGS: &[(&str, &str)] = &[
     ("Signing in", "Sessions and their tokens."),
     ("Leads", "People and companies that might buy."),
     ("Deals", "Opportunities on their way through a pipeline."),
+    ("Decision memory", "What is known about deals, and why they were won and lost."),
+    ("Forecasting", "What stands in the pipeline, what will come of it, and what to do first."),
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
     ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
@@ -53,6 +58,9 @@ pub fn all() -> Vec<Endpoint> {
         companies::endpoints(),
         contacts::endpoints(),
         deals::endpoints(),
+        decision_memory::endpoints(),
+        forecasting::endpoints(),
+        copilot::endpoints(),
         activities::endpoints(),
         tasks::endpoints(),
         saved_views::endpoints(),

@@ -35,11 +35,20 @@ impl Things {
             "/api/saved-views",
             made("/api/saved-views", json!({"entityType": "deal", "name": "View", "isShared": true})),
         );
+        keep("/api/imports", import(server));
+        keep(
+            "/api/policies",
+            made(
+                "/api/policies",
+                json!({"name": "p", "role": "SALES_REP", "action": "export_data", "resource": "task", "effect": "deny"}),
+            ),
+        );
         keep("entityType", json!("deal"));
         keep("entityId", deal.clone());
         keep("fieldName", json!("stageId"));
         keep("/api/companies", company);
-        keep("/api/deals", deal);
+        keep("/api/deals", deal.clone());
+        keep("dealId", deal);
         keep("/api/pipelines", pipelines["pipelines"][0]["id"].clone());
         keep("stageId", pipelines["pipelines"][0]["stages"][0]["id"].clone());
         keep("/api/business-units", json!(server.house.unit));
@@ -47,8 +56,6 @@ impl Things {
             "/api/custom-fields",
             made("/api/custom-fields", json!({"entityType": "lead", "key": "k", "label": "K", "type": "text"})),
         );
-        let policy = json!({"name": "P", "role": "ANY", "action": "export_data", "resource": "lead"});
-        keep("/api/policies", made("/api/policies", policy));
         keep("/api/users", json!(server.house.rep.id));
         keep("/api/api-keys", made("/api/api-keys", json!({"name": "k", "scopes": ["read"]})));
         keep("/api/auth/sessions", admin.get("/api/auth/sessions").expect(200)["sessions"][0]["id"].clone());
@@ -74,6 +81,18 @@ impl Things {
         }
         path
     }
+}
+
+/// An import that waits to be worked.
+fn import(server: &Server) -> Value {
+    let part =
+        |name: &str, text: &str| format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n");
+    let file =
+        "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"c.csv\"\r\n\r\nName\r\nAcme\r\n--x--\r\n";
+    let body = [part("entityType", "company"), part("mapping", "{\"Name\":\"name\"}"), file.to_owned()].concat();
+    let kind = [("content-type", "multipart/form-data; boundary=x")];
+    let reply = server.rep().send_bytes("POST", "/api/imports", &kind, body.into_bytes());
+    reply.expect(202)["import"]["id"].clone()
 }
 
 /// A body that is JSON and no more: the walls stand before anybody looks into it.

@@ -1,10 +1,15 @@
 //! Every route over HTTP against a real PostgreSQL: the happy way, bad input, nobody, too low a role, another's ids.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 mod business_units;
 mod client;
 mod companies;
 mod conventions;
+mod copilot;
 mod coverage;
 mod deals;
+mod decision_memory;
+mod forecasting;
+mod imports;
 mod leads;
 mod masks;
 mod openapi;

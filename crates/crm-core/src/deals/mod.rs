@@ -13,7 +13,7 @@ use crate::{
     companies::Company,
     contacts::Contact,
     custom_fields::CustomValues,
-    gate::Action,
+    gate::{Action, Ask},
     leads::Lead,
     organizations,
     pipelines::{KINDS, Pipeline, Stage},
@@ -23,7 +23,8 @@ use crate::{
     users::User,
 };
 
-pub mod memory;
+pub mod intel;
+pub mod reviews;
 pub mod rules;
 mod visits;
 
@@ -212,7 +213,7 @@ pub fn create_with_past(tx: &mut Tx<'_>, patch: Patch, past: Option<Past>) -> Re
 
 /// As [`create_with_past`], over fields that are already set.
 pub(crate) fn create_over(tx: &mut Tx<'_>, base: DealFields, mut patch: Patch, past: Option<Past>) -> Result<Deal> {
-    let review = memory::take_review(&mut patch)?;
+    let review = reviews::take_review(&mut patch)?;
     let base = DealFields { currency: organizations::read(tx)?.fields.base_currency, ..base };
     let mut draft = Draft::<Deal>::over(tx, base, patch)?;
     let stage = rules::starting_stage(tx, &mut draft)?;
@@ -220,7 +221,8 @@ pub(crate) fn create_over(tx: &mut Tx<'_>, base: DealFields, mut patch: Patch, p
     let deal = tx.permit_new(draft)?.insert(tx)?;
     visits::begin(tx, &deal)?;
     if let Some(review) = review {
-        memory::record(tx, &deal, review)?;
+        let closed_at = deal.fields.closed_at.unwrap_or(tx.ctx.now);
+        reviews::record(tx, &deal, review, closed_at)?;
     }
     Ok(deal)
 }
@@ -232,7 +234,7 @@ pub(crate) fn create_over(tx: &mut Tx<'_>, base: DealFields, mut patch: Patch, p
 /// [`crate::Error::NotFound`], [`crate::Error::Forbidden`], [`crate::Error::Stale`], [`crate::Error::Conflict`] for won
 /// to lost without reopening, [`crate::Error::Invalid`] with `win_loss_review_required` where closing needs a review.
 pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
-    let review = memory::take_review(&mut patch)?;
+    let review = reviews::take_review(&mut patch)?;
     let deal = tx.lock(id)?;
     let mut change = Change::new(tx, deal, patch)?;
     rules::moving(tx, &mut change)?;
@@ -244,12 +246,18 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
         visits::move_on(tx, &deal)?;
     }
     if reopened {
-        memory::supersede(tx, &deal)?;
+        reviews::supersede(tx, &deal)?;
     }
     if let Some(review) = review {
-        memory::record(tx, &deal, review)?;
+        reviews::record(tx, &deal, review, tx.ctx.now)?;
     }
     Ok(deal)
+}
+
+/// A deal that the caller may see.
+pub(crate) fn see(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<Deal> {
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, Deal::KIND))?;
+    tx.find(id)
 }
 
 /// Changes or deletes many deals at once. One `winLossReview` in the members serves each deal that they close.

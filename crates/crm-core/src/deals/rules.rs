@@ -1,5 +1,8 @@
 //! What moving and closing a deal means.
-use super::{Deal, Past, memory, memory::ReviewInput};
+use super::{
+    Deal, Past, reviews,
+    reviews::{MEMBER, ReviewInput},
+};
 use crate::{
     Error, Id, Result, Tx,
     business_units::BusinessUnit,
@@ -68,7 +71,12 @@ fn default_pipeline(tx: &mut Tx<'_>, unit: Option<Id<BusinessUnit>>) -> Result<O
 }
 
 fn first_open(tx: &mut Tx<'_>, pipeline: Id<Pipeline>) -> Result<Option<Stage>> {
-    Ok(pipelines::stages_of(tx, &[pipeline])?.into_iter().find(|stage| stage.fields.kind == "open"))
+    first_of_kind(tx, pipeline, "open")
+}
+
+/// The first stage of a kind in the order of its pipeline.
+pub(super) fn first_of_kind(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, kind: &str) -> Result<Option<Stage>> {
+    Ok(pipelines::stages_of(tx, &[pipeline])?.into_iter().find(|stage| stage.fields.kind == kind))
 }
 
 /// Completes a new deal from its stage and its past. Gives back the review that is to be kept.
@@ -84,7 +92,7 @@ pub(super) fn arriving(
     draft.amend(|fields| fields.stage_entered_at = created_at);
     let Some(kind) = stage.map(|stage| stage.fields.kind.as_str()).filter(|kind| *kind != "open") else {
         if review.is_some() {
-            draft.refuse("winLossReview", "not_closing", "The deal does not close with this request.");
+            draft.refuse(MEMBER, "not_closing", "The deal does not close with this request.");
         }
         return Ok(None);
     };
@@ -147,7 +155,7 @@ pub(super) fn closing(
     let closes = change.touches("status") && change.after().status != "open";
     if !closes {
         if review.is_some() {
-            change.refuse("winLossReview", "not_closing", "The deal does not close with this request.");
+            change.refuse(MEMBER, "not_closing", "The deal does not close with this request.");
         }
         return Ok(None);
     }
@@ -163,11 +171,12 @@ type Refusal = (String, &'static str, String);
 fn review_errors(tx: &mut Tx<'_>, outcome: &str, review: Option<&ReviewInput>, has_past: bool) -> Result<Vec<Refusal>> {
     match review {
         Some(review) => {
-            let errors = memory::check(tx, outcome, review)?;
-            Ok(errors.into_iter().map(|e| (e.field, known(&e.code), e.message)).collect())
+            let errors = reviews::check(tx, outcome, review)?;
+            let prefixed = |field| format!("{MEMBER}.{field}");
+            Ok(errors.into_iter().map(|e| (prefixed(e.field), known(&e.code), e.message)).collect())
         }
         None if has_past || !organizations::read(tx)?.fields.require_win_loss_review => Ok(Vec::new()),
-        None => Ok(vec![("winLossReview".into(), "win_loss_review_required", REVIEW_NEEDED.into())]),
+        None => Ok(vec![(MEMBER.into(), "win_loss_review_required", REVIEW_NEEDED.into())]),
     }
 }
 

@@ -18,11 +18,12 @@ use crate::{
 
 /// The kinds of record with a history that everybody may read who sees the record: their tables, and where a row says
 /// which business unit it belongs to.
-const KINDS: [(&str, &str, &str); 13] = [
+const KINDS: &[(&str, &str, &str)] = &[
     ("lead", "leads", "business_unit_id"),
     ("company", "companies", "business_unit_id"),
     ("contact", "contacts", "business_unit_id"),
     ("deal", "deals", "business_unit_id"),
+    ("deal_intel", "deals", "business_unit_id"),
     ("activity", "activities", "business_unit_id"),
     ("task", "tasks", "business_unit_id"),
     ("business_unit", "business_units", "id"),

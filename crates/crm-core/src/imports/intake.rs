@@ -78,10 +78,8 @@ pub fn create(tx: &mut Tx<'_>, new: NewImport) -> Result<Import> {
         file_name,
         mapping: Value::Object(new.mapping),
         options: serde_json::to_value(&options).map_err(|error| Error::Internal(Box::new(error)))?,
-        status: "queued".into(),
         dry_run: options.dry_run,
         rows_total,
-        created_by: tx.ctx.actor.user(),
         ..ImportFields::default()
     };
     store(tx, fields, new.content)
@@ -153,7 +151,9 @@ fn count(file: &CsvFile<'_>, dry_run: bool, errors: &mut Vec<FieldError>) -> i32
     })
 }
 
-fn store(tx: &mut Tx<'_>, fields: ImportFields, content: Vec<u8>) -> Result<Import> {
+fn store(tx: &mut Tx<'_>, mut fields: ImportFields, content: Vec<u8>) -> Result<Import> {
+    fields.status = "queued".into();
+    fields.created_by = tx.ctx.actor.user();
     let draft = Draft::<Import>::over(tx, fields, Patch::default())?;
     let import = tx.permit_new(draft)?.insert(tx)?;
     tx.sql::<st::Integer>("INSERT INTO import_files (organization_id, import_id, content) VALUES ({org}, {}, {})")

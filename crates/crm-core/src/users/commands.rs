@@ -182,3 +182,12 @@ fn one_at_a_time(conn: &mut PgConnection) -> Result<()> {
     diesel::sql_query("SELECT pg_advisory_xact_lock(5075404422061321831)").execute(conn)?;
     Ok(())
 }
+
+/// Whose an address is, in the whole installation: for the program itself, never for a request.
+///
+/// # Errors
+/// What the database says.
+pub fn find_account(door: &Door, email: &str) -> Result<Option<(Id<Organization>, Id<User>)>> {
+    let key = directory::email_key(email);
+    door.database().with(|conn| directory::find(conn, &key).map_err(Error::from))
+}

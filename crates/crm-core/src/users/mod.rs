@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 pub(crate) use commands::store_password;
-pub use commands::{FirstUser, FirstUserCreated, create, create_first, update};
+pub use commands::{FirstUser, FirstUserCreated, create, create_first, find_account, update};
 
 use crate::{
     Id,

@@ -15,7 +15,7 @@ fn mapping() -> Value {
 #[test]
 fn an_import_goes_on_where_a_dead_worker_stopped() {
     let house = House::new();
-    let rows = imports::BATCH * 4 + 20;
+    let rows = imports::BATCH * 8 + 20;
     let import = house.take_in("contact", &people(rows), &mapping(), &json!({})).unwrap();
     let (queue, dead) = (house.queue(), house.claim().unwrap());
     // Another takes the job over in the middle of the file, as after an expired lease; the zombie goes on meanwhile.
@@ -58,7 +58,7 @@ fn a_dry_run_counts_what_would_happen_and_keeps_nothing() {
 fn a_cancelled_import_reads_no_further() {
     let house = House::new();
     for begun in [false, true] {
-        let rows = imports::BATCH * 3;
+        let rows = imports::BATCH * 8;
         let import = house.take_in("contact", &people(rows), &mapping(), &json!({"dedupe": "create"})).unwrap();
         let cancel = || house.acting(house.admin, |tx| imports::cancel(tx, import.id));
         if begun {

@@ -49,9 +49,9 @@ impl House {
             actor: Actor::User(user),
             credential: Credential::Program,
             role,
+            gate: Arc::new(Roles),
             scope: ReadScope { units: units.map(<[_]>::to_vec) },
             request_id: format!("request-of-{name}"),
-            gate: Arc::new(Roles),
             ..system
         }
     }

@@ -149,7 +149,7 @@ impl Job for Fragile {
     fn run(self, run: &JobRun<'_>) -> Result<(), Failure> {
         match self {
             Self::Panics => panic!("as a faulty handler does"),
-            Self::Fails if run.attempt() == 1 && run.step(|tx| is_mended(tx))? => Ok(()),
+            Self::Fails if run.attempt() == 1 && run.step(is_mended)? => Ok(()),
             Self::Fails => Err(Failure::Fail("the other side says no".into())),
             Self::Retries => Err(Failure::Retry("no answer".into())),
             Self::Snoozes => Err(Failure::Snooze(run.now() + chrono::TimeDelta::hours(1))),

@@ -101,7 +101,7 @@ fn a_lease_in_use_is_kept_alive_and_never_taken() {
     })
     .unwrap();
     house.run(EXPIRE);
-    queue.keep_alive(house.organizations[0], &[held.clone()]).unwrap();
+    queue.keep_alive(house.organizations[0], std::slice::from_ref(&held)).unwrap();
     assert_eq!(house.text("SELECT lease_until > now() + interval '20 s' FROM queue_jobs"), "true");
     assert!(queue.take_over(house.organizations[0], &["note".into()]).unwrap().is_empty());
     run.finish(|_| Ok(())).unwrap();

@@ -72,8 +72,9 @@ fn a_new_organization_starts_with_three_policies() {
     let mut ids = (1..).map(|id| format!("p{id}"));
     let examples = example_policies(&registry(), || ids.next().unwrap()).unwrap();
     assert_eq!(examples.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>(), ["p1", "p2", "p3"]);
-    assert!(examples.iter().all(|policy| policy.is_active && !policy.is_draft && !policy.is_built_in));
-    let engine = with(examples);
+    assert!(examples.iter().all(|policy| !policy.is_draft && !policy.is_built_in));
+    assert_eq!(examples.iter().map(|policy| policy.is_active).collect::<Vec<_>>(), [true, false, true]);
+    let engine = with(examples.into_iter().map(|policy| Policy { is_active: true, ..policy }).collect());
     let cases = [(Action::ExportData, "lead"), (Action::ViewField, "deal.value"), (Action::MarkWonLost, "deal")];
     for ((action, resource), id) in cases.into_iter().zip(["p1", "p2", "p3"]) {
         let refused = decide(&engine, Some(Role::SalesRep), action, resource, &json!({}));

@@ -43,7 +43,10 @@ impl World {
         let (admin, manager, rep) =
             (user("ada", Role::Admin), user("max", Role::Manager), user("rita", Role::SalesRep));
         let organization = admin.organization;
-        Self { organization, admin: admin.user.id, manager: manager.user.id, rep: rep.user.id, door, database }
+        let world =
+            Self { organization, admin: admin.user.id, manager: manager.user.id, rep: rep.user.id, door, database };
+        world.as_role(Role::Admin, switch_on).unwrap();
+        world
     }
 
     /// Another process at the same database.
@@ -73,6 +76,14 @@ impl World {
     pub(crate) fn policy(&self, json: &Value) -> Result<StoredPolicy> {
         self.as_role(Role::Admin, |tx| stored_policies::create(tx, patch(json)))
     }
+}
+
+/// Switches on the example that a new organization has switched off: the value of deals is hidden.
+fn switch_on(tx: &mut Tx<'_>) -> Result<()> {
+    for policy in stored_policies::list(tx, &[("isActive".into(), "false".into())])?.items {
+        stored_policies::update(tx, policy.id, patch(&serde_json::json!({"isActive": true})))?;
+    }
+    Ok(())
 }
 
 /// The patch of a JSON object.

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Items on a list.
 const LIST_LENGTH: usize = 10;
@@ -24,20 +26,30 @@ const CLOSE_DAYS: i64 = 7;
 const NOTABLE_FALL: f64 = 0.10;
 
 /// Why an item is on the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = FocusReasonCode)]
 pub enum ReasonCode {
     /// A task should have been done before today.
     TaskOverdue,
     /// A message has waited for more than four business hours.
     InboundUnanswered,
+    /// A promising lead waits for somebody to get in touch.
+    HotLead,
     /// A task is due today.
     TaskDueToday,
     /// The deal is expected to close within seven days.
     ClosingSoon,
+    /// The day on which the deal was expected to close is over.
+    CloseDayPassed,
+    /// The deal closed and nobody has written down why.
+    ReviewMissing,
     /// A meeting today has no note to prepare it.
     MeetingUnprepared,
     /// The deal has stood in its stage longer than nine in ten won deals did.
     StandingLong,
+    /// Nobody has touched the deal for too long.
+    Untouched,
     /// The win probability fell by more than ten points since last week.
     ProbabilityFell,
     /// The deal's probable value stands high among the person's open deals.
@@ -58,7 +70,9 @@ pub struct Reason<E> {
 }
 
 /// The one thing to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = FocusAction)]
 pub enum Action {
     /// Do the task.
     DoTask,
@@ -70,6 +84,8 @@ pub enum Action {
     PrepareMeeting,
     /// Get in touch with the buyer again.
     GetInTouch,
+    /// Write down why the deal was won or lost.
+    WriteReview,
     /// Take the next step.
     TakeNextStep,
 }
@@ -91,6 +107,12 @@ pub struct Candidate<I, E> {
     pub expected_close_on: Option<NaiveDate>,
     /// Days in its stage, and what nine in ten won deals did not exceed there.
     pub stage_age: Option<(f64, f64)>,
+    /// Days since anybody touched the deal, where they are too many, see [`crate::stale`].
+    pub untouched_days: Option<i64>,
+    /// The score of a promising lead that nobody is in touch with.
+    pub hot_lead_score: Option<i32>,
+    /// True when the deal has closed without a review.
+    pub is_review_missing: bool,
     /// What a masked reader may not infer; absent for leads and tasks, or for everything where the reader may not see
     /// values.
     pub figures: Option<Figures>,
@@ -149,7 +171,8 @@ fn item<I: Clone, E: Clone>(
     today: NaiveDate,
 ) -> Option<FocusItem<I, E>> {
     let mut reasons: Vec<Reason<E>> = about_work(candidate).into_iter().flatten().collect();
-    reasons.extend(about_the_deal(candidate, sorted_values, today).into_iter().flatten());
+    reasons.extend(about_dates(candidate, today).into_iter().flatten());
+    reasons.extend(about_figures(candidate, sorted_values).into_iter().flatten());
     reasons.sort_by_key(|reason| (Reverse(reason.points), reason.code));
     let action = action(reasons.first()?.code);
     let score = reasons.iter().map(|reason| reason.points).sum::<u32>().min(MAX_SCORE);
@@ -183,30 +206,40 @@ fn about_work<I, E: Clone>(candidate: &Candidate<I, E>) -> [Option<Reason<E>>; 4
     ]
 }
 
-/// Reasons that lie in the deal's dates and figures.
-fn about_the_deal<I, E>(
-    candidate: &Candidate<I, E>,
-    sorted_values: &[Decimal],
-    today: NaiveDate,
-) -> [Option<Reason<E>>; 4] {
-    let reason = |code, points, text: String| Reason { code, points, evidence: None, text };
+/// Reasons that lie in what has not happened for too long, or soon should.
+fn about_dates<I, E>(candidate: &Candidate<I, E>, today: NaiveDate) -> [Option<Reason<E>>; 5] {
     let days_left = candidate.expected_close_on.map(|day| (day - today).num_days());
-    let fell = candidate.figures.and_then(|figures| Some((figures.probability_last_week?, figures.probability)));
-    let band = candidate.figures.map_or(0, |figures| value_points(sorted_values, figures.probable_value));
     [
-        days_left.filter(|days| (0..=CLOSE_DAYS).contains(days)).map(|days| {
-            let text = match days {
-                0 => "It is expected to close today.".into(),
-                1 => "It is expected to close tomorrow.".into(),
-                _ => format!("It is expected to close in {days} days."),
-            };
-            reason(ReasonCode::ClosingSoon, 20, text)
+        days_left.filter(|days| *days <= CLOSE_DAYS).map(|days| {
+            let code = if days < 0 { ReasonCode::CloseDayPassed } else { ReasonCode::ClosingSoon };
+            reason(code, 20, close_text(days))
         }),
         candidate.stage_age.filter(|(days, usual)| days > usual).map(|(days, usual)| {
             let text =
                 format!("{} days in its stage; nine in ten won deals took {} or less.", days.floor(), usual.ceil());
             reason(ReasonCode::StandingLong, 15, text)
         }),
+        candidate
+            .untouched_days
+            .map(|days| reason(ReasonCode::Untouched, 15, format!("Nobody has touched it for {days} days."))),
+        candidate.hot_lead_score.map(|score| {
+            reason(
+                ReasonCode::HotLead,
+                30,
+                format!("A lead with a score of {score} waits for somebody to get in touch."),
+            )
+        }),
+        candidate
+            .is_review_missing
+            .then(|| reason(ReasonCode::ReviewMissing, 20, "It closed, and nobody has written down why.".into())),
+    ]
+}
+
+/// Reasons that lie in the deal's figures.
+fn about_figures<I, E>(candidate: &Candidate<I, E>, sorted_values: &[Decimal]) -> [Option<Reason<E>>; 2] {
+    let fell = candidate.figures.and_then(|figures| Some((figures.probability_last_week?, figures.probability)));
+    let band = candidate.figures.map_or(0, |figures| value_points(sorted_values, figures.probable_value));
+    [
         fell.filter(|(before, now)| before - now > NOTABLE_FALL).map(|(before, now)| {
             let text =
                 format!("Its win probability fell from {:.0} % to {:.0} % in a week.", before * 100.0, now * 100.0);
@@ -216,6 +249,20 @@ fn about_the_deal<I, E>(
             reason(ReasonCode::Valuable, band, "Its probable value stands high among your open deals.".into())
         }),
     ]
+}
+
+fn reason<E>(code: ReasonCode, points: u32, text: String) -> Reason<E> {
+    Reason { code, points, evidence: None, text }
+}
+
+fn close_text(days_left: i64) -> String {
+    match days_left {
+        ..-1 => format!("It was expected to close {} days ago.", -days_left),
+        -1 => "It was expected to close yesterday.".into(),
+        0 => "It is expected to close today.".into(),
+        1 => "It is expected to close tomorrow.".into(),
+        _ => format!("It is expected to close in {days_left} days."),
+    }
 }
 
 /// Twenty times the share of the other deals that are worth less (PostgreSQL's `percent_rank`), rounded half up.
@@ -229,132 +276,15 @@ fn action(strongest: ReasonCode) -> Action {
     match strongest {
         ReasonCode::TaskOverdue | ReasonCode::TaskDueToday => Action::DoTask,
         ReasonCode::InboundUnanswered => Action::Reply,
-        ReasonCode::ClosingSoon => Action::ConfirmCloseDay,
+        ReasonCode::ClosingSoon | ReasonCode::CloseDayPassed => Action::ConfirmCloseDay,
         ReasonCode::MeetingUnprepared => Action::PrepareMeeting,
-        ReasonCode::StandingLong | ReasonCode::ProbabilityFell => Action::GetInTouch,
+        ReasonCode::HotLead | ReasonCode::StandingLong | ReasonCode::Untouched | ReasonCode::ProbabilityFell => {
+            Action::GetInTouch
+        }
+        ReasonCode::ReviewMissing => Action::WriteReview,
         ReasonCode::Valuable => Action::TakeNextStep,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn today() -> NaiveDate {
-        NaiveDate::from_ymd_opt(2025, 6, 2).unwrap()
-    }
-
-    fn candidate(id: u32, probable_value: i64) -> Candidate<u32, &'static str> {
-        let probable_value = probable_value.into();
-        Candidate {
-            id,
-            overdue_task: None,
-            task_due_today: None,
-            unanswered_inbound: None,
-            unprepared_meeting: None,
-            expected_close_on: None,
-            stage_age: None,
-            figures: Some(Figures { probable_value, probability: 0.5, probability_last_week: Some(0.5) }),
-            is_mail_suppressed: false,
-            is_excluded: false,
-        }
-    }
-
-    /// Five deals; the first stands at the 75th percentile.
-    fn among_others(first: Candidate<u32, &'static str>) -> Vec<Candidate<u32, &'static str>> {
-        [first]
-            .into_iter()
-            .chain([(2, 10), (3, 20), (4, 30), (5, 900)].map(|(id, value)| candidate(id, value)))
-            .collect()
-    }
-
-    fn score_of_first(first: Candidate<u32, &'static str>) -> Option<u32> {
-        daily_focus(&among_others(first), today()).iter().find(|item| item.id == 1).map(|item| item.score)
-    }
-
-    #[test]
-    fn each_reason_has_its_points() {
-        let plain = candidate(1, 500);
-        let close = |days| Some(today() + chrono::TimeDelta::days(days));
-        let figures = |before| Some(Figures { probability_last_week: Some(before), ..plain.figures.unwrap() });
-        let late = Candidate { overdue_task: Some(("t1", 2)), expected_close_on: close(3), ..plain.clone() };
-        let cases = [
-            ("value only", plain.clone(), 15),
-            ("overdue and closing", late.clone(), 75),
-            ("closing", Candidate { overdue_task: None, ..late.clone() }, 35),
-            ("closing in 7 days", Candidate { expected_close_on: close(7), ..plain.clone() }, 35),
-            ("closing in 8 days", Candidate { expected_close_on: close(8), ..plain.clone() }, 15),
-            ("task today", Candidate { task_due_today: Some("t1"), ..plain.clone() }, 40),
-            ("inbound 4 h", Candidate { unanswered_inbound: Some(("m1", 4.0)), ..plain.clone() }, 15),
-            ("inbound 4.1 h", Candidate { unanswered_inbound: Some(("m1", 4.1)), ..plain.clone() }, 50),
-            ("meeting", Candidate { unprepared_meeting: Some("a1"), ..plain.clone() }, 30),
-            ("age at the limit", Candidate { stage_age: Some((30.0, 30.0)), ..plain.clone() }, 15),
-            ("age over it", Candidate { stage_age: Some((31.0, 30.0)), ..plain.clone() }, 30),
-            ("fell by ten", Candidate { figures: figures(0.6), ..plain.clone() }, 15),
-            ("fell by eleven", Candidate { figures: figures(0.61), ..plain.clone() }, 25),
-            ("capped", Candidate { unanswered_inbound: Some(("m1", 9.0)), task_due_today: Some("t2"), ..late }, 100),
-        ];
-        for (name, first, expected) in cases {
-            assert_eq!(score_of_first(first), Some(expected), "{name}");
-        }
-    }
-
-    #[test]
-    fn reasons_come_strongest_first_with_their_evidence() {
-        let first =
-            Candidate { unanswered_inbound: Some(("m1", 5.5)), overdue_task: Some(("t1", 1)), ..candidate(1, 500) };
-        let items = daily_focus(&among_others(first), today());
-        let reasons: Vec<_> = items[0].reasons.iter().map(|reason| (reason.points, reason.evidence)).collect();
-        assert_eq!(reasons, [(40, Some("t1")), (35, Some("m1")), (15, None)]);
-        assert_eq!(items[0].reasons[0].text, "A task is overdue by 1 day.");
-        assert_eq!(items[0].action, Action::DoTask);
-    }
-
-    #[test]
-    fn excluded_items_and_suppressed_mail_are_left_out() {
-        let plain = Candidate { figures: None, ..candidate(1, 0) };
-        let mail = Candidate { unanswered_inbound: Some(("m1", 9.0)), ..plain.clone() };
-        assert_eq!(score_of_first(mail.clone()), Some(35));
-        assert_eq!(score_of_first(Candidate { is_mail_suppressed: true, ..mail.clone() }), None);
-        assert_eq!(score_of_first(Candidate { is_excluded: true, ..mail }), None);
-        assert_eq!(score_of_first(plain), None);
-    }
-
-    #[test]
-    fn ties_go_to_the_larger_value_and_then_to_the_smaller_id() {
-        let due = |id, value| Candidate { task_due_today: Some("t"), ..candidate(id, value) };
-        let masked = |id| Candidate { figures: None, ..due(id, 0) };
-        // With 41 deals between them, 1,000 and 1,001 share their points.
-        let mut candidates: Vec<_> = (100..141).map(|id| candidate(id, 1)).collect();
-        candidates.extend([due(7, 1_000), due(6, 1_001), due(9, 1_001)]);
-        let ids: Vec<u32> = daily_focus(&candidates, today()).iter().map(|item| item.id).collect();
-        assert_eq!(ids[..3], [6, 9, 7]);
-        let ids: Vec<u32> =
-            daily_focus(&[masked(3), masked(1), masked(2)], today()).iter().map(|item| item.id).collect();
-        assert_eq!(ids, [1, 2, 3]);
-    }
-
-    proptest! {
-        #[test]
-        fn the_list_is_short_sorted_and_does_not_depend_on_order(
-            rows in prop::collection::vec((0_i64..50, any::<bool>(), any::<bool>(), 0_i64..20), 0..40),
-        ) {
-            let mut candidates: Vec<_> = rows.iter().enumerate().map(|(id, (value, overdue, due, days))| Candidate {
-                overdue_task: overdue.then_some(("t", 1)),
-                task_due_today: due.then_some("u"),
-                expected_close_on: Some(today() + chrono::TimeDelta::days(*days)),
-                ..candidate(id as u32, *value)
-            }).collect();
-            let items = daily_focus(&candidates, today());
-            candidates.reverse();
-            prop_assert_eq!(&items, &daily_focus(&candidates, today()));
-            prop_assert!(items.len() <= LIST_LENGTH);
-            prop_assert!(items.is_sorted_by_key(|item| Reverse(item.score)));
-            for item in &items {
-                let points: u32 = item.reasons.iter().map(|reason| reason.points).sum();
-                prop_assert!(item.score == points.min(MAX_SCORE) && item.score > 0);
-            }
-        }
-    }
-}
+mod tests;

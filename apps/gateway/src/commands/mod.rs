@@ -1,0 +1,8 @@
+//! What the program does from the shell, one file to a command.
+pub(crate) mod house;
+pub(crate) mod importing;
+pub(crate) mod people;
+pub(crate) mod serving;
+
+/// A failure, in words for whoever started the program.
+pub(crate) type Failure = Box<dyn std::error::Error>;

@@ -1,0 +1,219 @@
+//! Why deals were won and lost: reviews, written when a deal closes and never changed.
+use chrono::{DateTime, Utc};
+use diesel::{prelude::*, sql_types as st};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{Deal, rules};
+use crate::{
+    Error, FieldError, Id, Patch, Result, Tx,
+    gate::{Action, Ask},
+    patch, reason_codes,
+    record::Record,
+    schema::win_loss_reviews,
+    users::User,
+};
+
+/// Why a deal was won or lost.
+#[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = win_loss_reviews)]
+pub struct WinLossReview {
+    /// Its id.
+    pub id: Id<WinLossReview>,
+    /// The deal that closed.
+    pub deal_id: Id<Deal>,
+    /// `won` or `lost`.
+    pub outcome: String,
+    /// A code of the organization's list for that outcome.
+    pub primary_reason_code: String,
+    /// What happened.
+    pub notes: Option<String>,
+    /// What to do better.
+    pub learned: Option<String>,
+    /// Who wrote it; nobody for the program itself.
+    pub created_by: Option<Id<User>>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// Since when it is past, because the deal was opened again.
+    pub superseded_at: Option<DateTime<Utc>>,
+}
+
+/// A review as a request brings it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReviewInput {
+    /// `won` or `lost`. The outcome of the deal where it is left out; a review that closes a deal must say it.
+    #[schema(example = "won")]
+    pub outcome: Option<String>,
+    /// A code of the organization's list for that outcome.
+    #[schema(example = "best_price")]
+    pub primary_reason_code: String,
+    /// What happened. `other` needs at least 10 characters.
+    pub notes: Option<String>,
+    /// What to do better.
+    pub learned: Option<String>,
+}
+
+/// The member of a deal's body that brings its review.
+pub(super) const MEMBER: &str = "winLossReview";
+
+/// The review of a deal: that of its present close, or the last one of an earlier life.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is no such deal, or no review of it.
+pub fn read(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<WinLossReview> {
+    let deal = super::see(tx, id)?;
+    latest(tx, &deal)?.map(|(review, _)| review).ok_or(Error::NotFound)
+}
+
+/// A deal whose review the caller may write, locked: what is asked before anybody looks at the review.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Forbidden`].
+pub fn lock_to_review(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<Deal> {
+    let deal: Deal = tx.lock(id)?;
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Edit, Deal::KIND))?;
+    Ok(deal)
+}
+
+/// Reviews a deal. An open one closes with that outcome, in the first stage of its pipeline that has it, under the
+/// same rules as any other close; a closed one that was not reviewed yet keeps its stage. A review is never changed.
+///
+/// # Errors
+/// [`Error::Conflict`] `already_reviewed` for a second review of the same close; [`Error::Forbidden`],
+/// [`Error::Stale`], [`Error::Invalid`].
+pub fn create(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, mut patch: Patch) -> Result<WinLossReview> {
+    if deal.fields.status != "open" {
+        return add(tx, deal, review, &patch);
+    }
+    let stage = closing_stage(tx, deal, &review)?;
+    patch.members.insert("stageId".into(), stage.into());
+    patch.members.insert(MEMBER.into(), Value::Object(patch::object(&review)?));
+    super::update(tx, deal.id, patch).map_err(unprefixed)?;
+    read(tx, deal.id)
+}
+
+/// The review of a deal that closed without one.
+fn add(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, patch: &Patch) -> Result<WinLossReview> {
+    if latest(tx, deal)?.is_some_and(|(_, episode)| episode == deal.fields.episode) {
+        let detail = "This close has its review, which stays as it is. Reopening the deal begins another.".into();
+        return Err(Error::Conflict { code: "already_reviewed", detail });
+    }
+    if patch.expected.is_some_and(|expected| expected != deal.version) {
+        return Err(Error::Stale { version: deal.version });
+    }
+    let errors = check(tx, &deal.fields.status, &review)?;
+    if errors.is_empty() { record(tx, deal, review, tx.ctx.now) } else { Err(Error::Invalid(errors)) }
+}
+
+fn closing_stage(tx: &mut Tx<'_>, deal: &Deal, review: &ReviewInput) -> Result<String> {
+    let outcome = match review.outcome.as_deref() {
+        Some(outcome @ ("won" | "lost")) => outcome,
+        Some(_) => return Err(Error::invalid("outcome", "not_allowed", "One of: won, lost.")),
+        None => return Err(Error::invalid("outcome", "required", "The deal is open: say whether it is won or lost.")),
+    };
+    let stage = rules::first_of_kind(tx, deal.fields.pipeline_id, outcome)?;
+    let missing = || Error::internal("a pipeline without a stage of each kind");
+    Ok(stage.ok_or_else(missing)?.id.to_string())
+}
+
+/// Names the members as the body of the review itself does.
+fn unprefixed(error: Error) -> Error {
+    let prefix = format!("{MEMBER}.");
+    let Error::Invalid(mut errors) = error else { return error };
+    for error in &mut errors {
+        error.field = error.field.strip_prefix(&prefix).unwrap_or(&error.field).to_owned();
+    }
+    Error::Invalid(errors)
+}
+
+/// The last review of a deal and the life that it belongs to.
+fn latest(tx: &mut Tx<'_>, deal: &Deal) -> Result<Option<(WinLossReview, i32)>> {
+    let rows = tx.from(win_loss_reviews::table).with(|rows| {
+        rows.filter(win_loss_reviews::deal_id.eq(deal.id))
+            .order(win_loss_reviews::episode.desc())
+            .limit(1)
+            .select((WinLossReview::as_select(), win_loss_reviews::episode))
+    });
+    Ok(rows.first(tx)?)
+}
+
+/// Takes the review out of a body.
+pub(super) fn take_review(patch: &mut Patch) -> Result<Option<ReviewInput>> {
+    match patch.take(MEMBER) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => serde_json::from_value(value).map(Some).map_err(|error| {
+            let said = error.to_string();
+            Error::invalid(MEMBER, "invalid_type", said.split(" at line ").next().unwrap_or_default())
+        }),
+    }
+}
+
+/// What is wrong with a review of a deal that ends with this outcome, by the members of the review.
+pub(super) fn check(tx: &mut Tx<'_>, outcome: &str, review: &ReviewInput) -> Result<Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let mut refuse = |field: &str, code: &str, message: String| {
+        errors.push(FieldError::new(field, code, message));
+    };
+    if review.outcome.as_deref().is_some_and(|given| given != outcome) {
+        refuse("outcome", "outcome_mismatch", format!("The deal is {outcome}."));
+    }
+    let codes = reason_codes::active(tx, outcome)?;
+    if !codes.contains(&review.primary_reason_code) {
+        refuse("primaryReasonCode", "unknown_reason_code", format!("One of: {}.", codes.join(", ")));
+    }
+    let notes = review.notes.as_deref().unwrap_or_default().trim();
+    if review.primary_reason_code == "other" && notes.chars().count() < 10 {
+        refuse("notes", "required", "The reason `other` needs notes of at least 10 characters.".into());
+    }
+    for (field, text) in [("notes", &review.notes), ("learned", &review.learned)] {
+        if text.as_ref().is_some_and(|t| t.chars().count() > 10_000 || t.contains('\0')) {
+            refuse(field, "length", "At most 10000 characters, without NUL.".into());
+        }
+    }
+    Ok(errors)
+}
+
+/// Keeps the review of a deal that is closed.
+pub(super) fn record(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, at: DateTime<Utc>) -> Result<WinLossReview> {
+    let written = WinLossReview {
+        id: Id::new(),
+        deal_id: deal.id,
+        outcome: deal.fields.status.clone(),
+        primary_reason_code: review.primary_reason_code,
+        notes: review.notes,
+        learned: review.learned,
+        created_by: tx.ctx.actor.user(),
+        created_at: at,
+        superseded_at: None,
+    };
+    tx.sql::<st::Integer>(
+        "INSERT INTO win_loss_reviews (organization_id, id, deal_id, episode, outcome, primary_reason_code, notes, \
+         learned, created_by, created_at) VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
+    )
+    .with(|s| {
+        s.bind(written.id)
+            .bind(written.deal_id)
+            .bind(deal.fields.episode)
+            .bind(written.outcome.as_str())
+            .bind(written.primary_reason_code.as_str())
+            .bind(written.notes.as_deref())
+            .bind(written.learned.as_deref())
+            .bind(written.created_by)
+            .bind(written.created_at)
+    })
+    .run(tx)?;
+    Ok(written)
+}
+
+/// Marks the reviews of earlier lives of a reopened deal as past. They stay readable.
+pub(super) fn supersede(tx: &mut Tx<'_>, deal: &Deal) -> Result<()> {
+    tx.sql::<st::Integer>(
+        "UPDATE win_loss_reviews SET superseded_at = {} WHERE organization_id = {org} AND deal_id = {} AND superseded_at IS NULL",
+    )
+    .with(|s| s.bind(tx.ctx.now).bind(deal.id))
+    .run(tx)?;
+    Ok(())
+}

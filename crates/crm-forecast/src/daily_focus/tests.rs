@@ -1,0 +1,123 @@
+//! Points, order and limits of the list.
+
+use super::*;
+use proptest::prelude::*;
+
+fn today() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2025, 6, 2).unwrap()
+}
+
+fn candidate(id: u32, probable_value: i64) -> Candidate<u32, &'static str> {
+    let probable_value = probable_value.into();
+    Candidate {
+        id,
+        overdue_task: None,
+        task_due_today: None,
+        unanswered_inbound: None,
+        unprepared_meeting: None,
+        expected_close_on: None,
+        stage_age: None,
+        untouched_days: None,
+        hot_lead_score: None,
+        is_review_missing: false,
+        figures: Some(Figures { probable_value, probability: 0.5, probability_last_week: Some(0.5) }),
+        is_mail_suppressed: false,
+        is_excluded: false,
+    }
+}
+
+/// Five deals; the first stands at the 75th percentile.
+fn among_others(first: Candidate<u32, &'static str>) -> Vec<Candidate<u32, &'static str>> {
+    [first].into_iter().chain([(2, 10), (3, 20), (4, 30), (5, 900)].map(|(id, value)| candidate(id, value))).collect()
+}
+
+fn score_of_first(first: Candidate<u32, &'static str>) -> Option<u32> {
+    daily_focus(&among_others(first), today()).iter().find(|item| item.id == 1).map(|item| item.score)
+}
+
+#[test]
+fn each_reason_has_its_points() {
+    let plain = candidate(1, 500);
+    let close = |days| Some(today() + chrono::TimeDelta::days(days));
+    let figures = |before| Some(Figures { probability_last_week: Some(before), ..plain.figures.unwrap() });
+    let late = Candidate { overdue_task: Some(("t1", 2)), expected_close_on: close(3), ..plain.clone() };
+    let cases = [
+        ("value only", plain.clone(), 15),
+        ("overdue and closing", late.clone(), 75),
+        ("closing", Candidate { overdue_task: None, ..late.clone() }, 35),
+        ("closing in 7 days", Candidate { expected_close_on: close(7), ..plain.clone() }, 35),
+        ("closing in 8 days", Candidate { expected_close_on: close(8), ..plain.clone() }, 15),
+        ("task today", Candidate { task_due_today: Some("t1"), ..plain.clone() }, 40),
+        ("inbound 4 h", Candidate { unanswered_inbound: Some(("m1", 4.0)), ..plain.clone() }, 15),
+        ("inbound 4.1 h", Candidate { unanswered_inbound: Some(("m1", 4.1)), ..plain.clone() }, 50),
+        ("meeting", Candidate { unprepared_meeting: Some("a1"), ..plain.clone() }, 30),
+        ("close day passed", Candidate { expected_close_on: close(-1), ..plain.clone() }, 35),
+        ("untouched", Candidate { untouched_days: Some(20), ..plain.clone() }, 30),
+        ("hot lead", Candidate { hot_lead_score: Some(90), ..plain.clone() }, 45),
+        ("no review", Candidate { is_review_missing: true, ..plain.clone() }, 35),
+        ("age at the limit", Candidate { stage_age: Some((30.0, 30.0)), ..plain.clone() }, 15),
+        ("age over it", Candidate { stage_age: Some((31.0, 30.0)), ..plain.clone() }, 30),
+        ("fell by ten", Candidate { figures: figures(0.6), ..plain.clone() }, 15),
+        ("fell by eleven", Candidate { figures: figures(0.61), ..plain.clone() }, 25),
+        ("capped", Candidate { unanswered_inbound: Some(("m1", 9.0)), task_due_today: Some("t2"), ..late }, 100),
+    ];
+    for (name, first, expected) in cases {
+        assert_eq!(score_of_first(first), Some(expected), "{name}");
+    }
+}
+
+#[test]
+fn reasons_come_strongest_first_with_their_evidence() {
+    let first = Candidate { unanswered_inbound: Some(("m1", 5.5)), overdue_task: Some(("t1", 1)), ..candidate(1, 500) };
+    let items = daily_focus(&among_others(first), today());
+    let reasons: Vec<_> = items[0].reasons.iter().map(|reason| (reason.points, reason.evidence)).collect();
+    assert_eq!(reasons, [(40, Some("t1")), (35, Some("m1")), (15, None)]);
+    assert_eq!(items[0].reasons[0].text, "A task is overdue by 1 day.");
+    assert_eq!(items[0].action, Action::DoTask);
+}
+
+#[test]
+fn excluded_items_and_suppressed_mail_are_left_out() {
+    let plain = Candidate { figures: None, ..candidate(1, 0) };
+    let mail = Candidate { unanswered_inbound: Some(("m1", 9.0)), ..plain.clone() };
+    assert_eq!(score_of_first(mail.clone()), Some(35));
+    assert_eq!(score_of_first(Candidate { is_mail_suppressed: true, ..mail.clone() }), None);
+    assert_eq!(score_of_first(Candidate { is_excluded: true, ..mail }), None);
+    assert_eq!(score_of_first(plain), None);
+}
+
+#[test]
+fn ties_go_to_the_larger_value_and_then_to_the_smaller_id() {
+    let due = |id, value| Candidate { task_due_today: Some("t"), ..candidate(id, value) };
+    let masked = |id| Candidate { figures: None, ..due(id, 0) };
+    // With 41 deals between them, 1,000 and 1,001 share their points.
+    let mut candidates: Vec<_> = (100..141).map(|id| candidate(id, 1)).collect();
+    candidates.extend([due(7, 1_000), due(6, 1_001), due(9, 1_001)]);
+    let ids: Vec<u32> = daily_focus(&candidates, today()).iter().map(|item| item.id).collect();
+    assert_eq!(ids[..3], [6, 9, 7]);
+    let ids: Vec<u32> = daily_focus(&[masked(3), masked(1), masked(2)], today()).iter().map(|item| item.id).collect();
+    assert_eq!(ids, [1, 2, 3]);
+}
+
+proptest! {
+    #[test]
+    fn the_list_is_short_sorted_and_does_not_depend_on_order(
+        rows in prop::collection::vec((0_i64..50, any::<bool>(), any::<bool>(), 0_i64..20), 0..40),
+    ) {
+        let mut candidates: Vec<_> = rows.iter().enumerate().map(|(id, (value, overdue, due, days))| Candidate {
+            overdue_task: overdue.then_some(("t", 1)),
+            task_due_today: due.then_some("u"),
+            expected_close_on: Some(today() + chrono::TimeDelta::days(*days)),
+            ..candidate(id as u32, *value)
+        }).collect();
+        let items = daily_focus(&candidates, today());
+        candidates.reverse();
+        prop_assert_eq!(&items, &daily_focus(&candidates, today()));
+        prop_assert!(items.len() <= LIST_LENGTH);
+        prop_assert!(items.is_sorted_by_key(|item| Reverse(item.score)));
+        for item in &items {
+            let points: u32 = item.reasons.iter().map(|reason| reason.points).sum();
+            prop_assert!(item.score == points.min(MAX_SCORE) && item.score > 0);
+        }
+    }
+}
