@@ -1,8 +1,11 @@
 //! Business units: brands or companies under one organization, each with its own records and people.
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_types as st};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
@@ -16,6 +19,7 @@ use crate::{
     organizations,
     page::{self, Page},
     pipelines::Pipeline,
+    reason_codes,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::business_units,
@@ -348,6 +352,11 @@ pub fn set_members(tx: &mut Tx<'_>, id: Id<BusinessUnit>, user_ids: &[Id<User>],
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
+    let ids = |users: &[User]| Value::from_iter(users.iter().map(|u| u.id.to_string()).collect::<BTreeSet<_>>());
+    let mut diff = change::FieldDiff { field_name: "members".into(), old_value: ids(&before), new_value: ids(&known) };
+    if diff.old_value != diff.new_value {
+        reason_codes::demand::<BusinessUnit>(tx, &diff, &patch.reason)?;
+    }
     tx.sql::<st::Integer>("DELETE FROM business_unit_members WHERE organization_id = {org} AND business_unit_id = {}")
         .with(|s| s.bind(id))
         .run(tx)?;
@@ -358,11 +367,10 @@ pub fn set_members(tx: &mut Tx<'_>, id: Id<BusinessUnit>, user_ids: &[Id<User>],
         .with(|s| s.bind(user.id).bind(id))
         .run(tx)?;
     }
-    let ids = |users: &[User]| serde_json::to_value(users.iter().map(|u| u.id).collect::<Vec<_>>()).unwrap_or_default();
     let after = members(tx, id)?;
-    let diff = change::FieldDiff { field_name: "members".into(), old_value: ids(&before), new_value: ids(&after) };
+    diff.new_value = ids(&after);
     if diff.old_value != diff.new_value {
-        crate::history::append(tx, BusinessUnit::KIND, id.uuid(), unit.version, &[diff], &patch.reason)?;
+        crate::history::append(tx, id, unit.version, &[diff], &patch.reason)?;
     }
     Ok(after)
 }

@@ -15,7 +15,9 @@ use crate::{
     error::FieldError,
     gate::{Action, Ask},
     history,
+    history::kinds::DELETED,
     patch::{self, Patch},
+    reason_codes,
     record::{FieldKind, Record},
     references, text,
 };
@@ -157,6 +159,7 @@ impl<R: Record> Draft<R> {
         patch::validate::<R>(&fields, &mut errors)?;
         references::check::<R>(tx, &diffs, &mut errors)?;
         custom_fields::check::<R>(tx, &fields, &diffs, true, &mut errors)?;
+        errors.extend(reason_codes::check_code::<R>(tx, &diffs, &patch.reason)?);
         let mut draft = Self { id: Id::new(), fields, diffs, given, errors, created_at: tx.ctx.now };
         R::check_new(tx, &mut draft)?;
         Ok(draft)
@@ -282,7 +285,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// In this order: [`Error::Forbidden`], [`Error::Stale`], [`Error::Invalid`] with every bad field.
-    pub fn permit<R: Record>(&self, change: Change<R>) -> Result<Permitted<R>> {
+    pub fn permit<R: Record>(&mut self, mut change: Change<R>) -> Result<Permitted<R>> {
         self.check_writable()?;
         let (before, after) = (patch::object(change.before.fields())?, patch::object(&change.after)?);
         for action in R::asks(&change) {
@@ -290,13 +293,12 @@ impl Tx<'_> {
             let ask = Ask { action, kind: R::KIND, before, after, diffs: &change.diffs, given: &change.given };
             self.ctx.gate.check(self.ctx, &ask)?;
         }
-        match change.expected {
-            Some(expected) if expected != change.before.version() => {
-                Err(Error::Stale { version: change.before.version() })
-            }
-            _ if !change.errors.is_empty() => Err(Error::Invalid(change.errors)),
-            _ => Ok(Permitted(change)),
+        let version = change.before.version();
+        if change.expected.is_some_and(|expected| expected != version) {
+            return Err(Error::Stale { version });
         }
+        change.errors.extend(reason_codes::check::<R>(self, &change.diffs, &change.reason)?);
+        if change.errors.is_empty() { Ok(Permitted(change)) } else { Err(Error::Invalid(change.errors)) }
     }
 
     /// Asks the gate about a new record, then tells what is wrong with it.
@@ -332,13 +334,17 @@ impl Tx<'_> {
         if patch.expected.is_some_and(|expected| expected != record.version()) {
             return Err(Error::Stale { version: record.version() });
         }
+        let now = serde_json::to_value(self.ctx.now).unwrap_or_default();
+        let deletion = FieldDiff { field_name: DELETED.into(), old_value: Value::Null, new_value: now };
+        reason_codes::demand::<R>(self, &deletion, &patch.reason)?;
         let text = format!("DELETE FROM {} WHERE organization_id = {{org}} AND id = {{}}", R::TABLE);
         self.sql_text::<diesel::sql_types::Integer>(text).with(|s| s.bind(id)).run(self)?;
         let nothing = before.keys().map(|name| (name.clone(), Value::Null)).collect();
         let mut diffs = diff::<R>(before, nothing);
-        let now = serde_json::to_value(self.ctx.now).unwrap_or_default();
-        diffs.push(FieldDiff { field_name: "deletedAt".into(), old_value: Value::Null, new_value: now });
-        history::append(self, R::KIND, id.uuid(), record.version() + 1, &diffs, &patch.reason)?;
+        let created_at = patch::object(&record)?.shift_remove("createdAt").unwrap_or_default();
+        diffs.push(FieldDiff { field_name: "createdAt".into(), old_value: created_at, new_value: Value::Null });
+        diffs.push(deletion);
+        history::append(self, id, record.version() + 1, &diffs, &patch.reason)?;
         Ok(record)
     }
 }
@@ -354,7 +360,7 @@ impl<R: Record> Permitted<R> {
             return Ok(change.before);
         }
         let after = R::store(tx, &Saving(&change))?;
-        history::append(tx, R::KIND, after.id().uuid(), after.version(), &change.diffs, &change.reason)?;
+        history::append(tx, after.id(), after.version(), &change.diffs, &change.reason)?;
         Ok(after)
     }
 }

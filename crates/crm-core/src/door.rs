@@ -111,7 +111,7 @@ impl Door {
                     // Whoever reads still reads while nothing can be written: the disk may be full.
                     tracing::warn!("the last use of a credential could not be noted: {error}");
                 }
-                work(&mut Tx::new(conn, &ctx, false))
+                Tx::run(conn, &ctx, false, work)
             },
         )
     }
@@ -129,7 +129,7 @@ impl Door {
             let ctx = identity.admit(conn, &token, &caller.request_id, caller.now, &self.gates)?;
             ctx.check_may_write()?;
             identity.touch(conn, &token, caller.now)?;
-            work(&mut Tx::new(conn, &ctx, true))
+            Tx::run(conn, &ctx, true, work)
         })
     }
 
@@ -144,7 +144,7 @@ impl Door {
         work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
     ) -> Result<T> {
         let ctx = Ctx::system(organization, now, Arc::clone(&self.gates));
-        self.database.transaction(Access::Read, |conn| work(&mut Tx::new(conn, &ctx, false)))
+        self.database.transaction(Access::Read, |conn| Tx::run(conn, &ctx, false, work))
     }
 
     /// Reads and writes as the program itself, all or nothing.
@@ -169,7 +169,7 @@ impl Door {
     ) -> Result<T> {
         self.database.transaction(Access::Write, |conn| {
             let ctx = Ctx::system(find(conn)?, now, Arc::clone(&self.gates));
-            work(&mut Tx::new(conn, &ctx, true))
+            Tx::run(conn, &ctx, true, work)
         })
     }
 

@@ -49,6 +49,14 @@ pub fn masked<'r, R: Record>(ctx: &Ctx, record: &'r R) -> Result<Masked<'r, R>> 
     Ok(Masked::Part(members))
 }
 
+/// Leaves out of a record what the caller does not see.
+pub fn mask(ctx: &Ctx, kind: &str, members: &mut Map<String, Value>) {
+    let names = ctx.gate.hidden(ctx, kind, Some(members));
+    if !names.is_empty() {
+        leave_out(members, names);
+    }
+}
+
 /// Records as the caller sees them.
 ///
 /// # Errors

@@ -173,6 +173,25 @@ diesel::table! {
         label -> Text,
         position -> Int4,
         is_active -> Bool,
+        entity_type -> Nullable<Text>,
+        field_name -> Nullable<Text>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    reason_rules (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        entity_type -> Text,
+        field_name -> Nullable<Text>,
+        condition -> Jsonb,
+        is_required -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
     }
 }
 
@@ -413,6 +432,25 @@ diesel::table! {
         request_id -> Text,
         change_set_id -> Uuid,
         changed_at -> Timestamptz,
+        seq -> Int8,
+        old_label -> Nullable<Text>,
+        new_label -> Nullable<Text>,
+        old_salt -> Nullable<Bytea>,
+        new_salt -> Nullable<Bytea>,
+        words_salt -> Nullable<Bytea>,
+        old_digest -> Bytea,
+        new_digest -> Bytea,
+        words_digest -> Nullable<Bytea>,
+        hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    history_heads (organization_id) {
+        organization_id -> Uuid,
+        seq -> Int8,
+        hash -> Bytea,
+        sealed_at -> Timestamptz,
     }
 }
 
@@ -502,6 +540,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     business_unit_members,
     custom_fields,
     reason_codes,
+    reason_rules,
     companies,
     contacts,
     leads,
@@ -513,6 +552,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     tasks,
     saved_views,
     field_history,
+    history_heads,
     queue_jobs,
     imports,
     import_files,
@@ -531,6 +571,7 @@ crate::org_table!(
     business_unit_members,
     custom_fields,
     reason_codes,
+    reason_rules,
     companies,
     contacts,
     leads,
@@ -542,6 +583,7 @@ crate::org_table!(
     tasks,
     saved_views,
     field_history,
+    history_heads,
     queue_jobs,
     imports,
     import_files,

@@ -7,7 +7,8 @@ use diesel::{
 };
 
 use crate::{
-    Ctx, Error, Id, Result, organizations::Organization, record::Record, select::Select, statement::Statement,
+    Ctx, Error, Id, Result, history, organizations::Organization, reason_codes, record::Record, select::Select,
+    statement::Statement,
 };
 
 /// A table whose rows belong to one organization. Implement it with [`org_table!`](crate::org_table).
@@ -49,6 +50,14 @@ pub struct Tx<'c> {
     /// Who asks, and when.
     pub ctx: &'c Ctx,
     writable: bool,
+    pub(crate) ledger: &'c mut Ledger,
+}
+
+/// What a transaction owes and knows until it ends, whoever acts within it.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) history: history::Unsealed,
+    pub(crate) reasons: reason_codes::Known,
 }
 
 /// A new row whose organization is the caller's.
@@ -111,8 +120,21 @@ impl<Q> OrgQuery<Q> {
 }
 
 impl<'c> Tx<'c> {
-    pub(crate) fn new(conn: &'c mut PgConnection, ctx: &'c Ctx, writable: bool) -> Self {
-        Self { conn, ctx, writable }
+    /// Does the work of a transaction that has begun, and then appends what it changed to the field history: as late as
+    /// that can be, since every writer of the organization waits for its place in the chain.
+    ///
+    /// # Errors
+    /// Whatever `work` or the database says.
+    pub(crate) fn run<T, E: From<Error>>(
+        conn: &'c mut PgConnection,
+        ctx: &'c Ctx,
+        writable: bool,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut tx = Tx { conn, ctx, writable, ledger: &mut Ledger::default() };
+        let done = work(&mut tx)?;
+        history::seal(&mut tx)?;
+        Ok(done)
     }
 
     /// The rows of a table that belong to the caller's organization.
@@ -176,8 +198,13 @@ impl<'c> Tx<'c> {
     /// Whatever `work` says.
     pub fn savepoint<T>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
         use diesel::Connection;
-        let (ctx, writable) = (self.ctx, self.writable);
-        self.conn.transaction(|conn| work(&mut Tx { conn, ctx, writable }))
+        let (ctx, writable, mark) = (self.ctx, self.writable, self.ledger.history.mark());
+        let ledger = &mut *self.ledger;
+        let done = self.conn.transaction(|conn| work(&mut Tx { conn, ctx, writable, ledger }));
+        if done.is_err() {
+            self.ledger.history.go_back(mark);
+        }
+        done
     }
 
     /// The same transaction, seen by another actor of the same organization.
@@ -188,7 +215,7 @@ impl<'c> Tx<'c> {
         if ctx.organization != self.ctx.organization {
             return Err(Error::internal("a transaction belongs to one organization"));
         }
-        work(&mut Tx { conn: self.conn, ctx, writable: self.writable })
+        work(&mut Tx { conn: self.conn, ctx, writable: self.writable, ledger: self.ledger })
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {

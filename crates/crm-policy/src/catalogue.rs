@@ -15,6 +15,7 @@ use crm_core::jobs::QueueJob;
 use crm_core::leads::Lead;
 use crm_core::organizations::Organization;
 use crm_core::pipelines::{Pipeline, Stage};
+use crm_core::reason_codes::{ReasonCode, ReasonRule};
 use crm_core::record::{COMMON, Field, FieldKind};
 use crm_core::saved_views::SavedView;
 use crm_core::tasks::Task;
@@ -30,7 +31,7 @@ use crate::stored_policies::StoredPolicy;
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
 const BARE: [(ResourceClass, &[&str]); 3] = [
     (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment"]),
-    (ResourceClass::Reference, &["reason_code", "playbook", "email_identity", "suppression", "exchange_rate"]),
+    (ResourceClass::Reference, &["playbook", "email_identity", "suppression", "exchange_rate"]),
     (
         ResourceClass::Administration,
         &["webhook_subscription", "webhook_source", "alert", "gdpr_request", "legal_hold", "retention_run"],
@@ -57,6 +58,8 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<Pipeline>(ResourceClass::Reference),
         resource::<Stage>(ResourceClass::Reference),
         resource::<CustomField>(ResourceClass::Reference),
+        resource::<ReasonCode>(ResourceClass::Reference),
+        resource::<ReasonRule>(ResourceClass::Reference),
         resource::<Organization>(ResourceClass::Administration),
         resource::<BusinessUnit>(ResourceClass::Administration),
         resource::<User>(ResourceClass::Administration),

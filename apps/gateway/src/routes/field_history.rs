@@ -1,5 +1,5 @@
 //! Who changed what, when, from what to what, and why.
-use crm_core::history::{self, FieldChange};
+use crm_core::history::{self, FieldChange, Reversion, Verification};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -39,7 +39,44 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 filter("to", "Before this instant."),
             ])
             .lists::<FieldChange>(NAME, "One page."),
+        as_of_endpoint(),
+        verify_endpoint(),
+        revert_endpoint(),
     ]
+}
+
+fn as_of_endpoint() -> Endpoint {
+    let words = "Of a deleted record too. 404 before it was made and after it was deleted. What was done about a record \
+                 (`lastActivityAt`) is no change of it, and is null where it was noted later.";
+    let record = json!({"type": "object", "additionalProperties": {"type": "object"}});
+    Endpoint::get("/api/field-history/{entityType}/{entityId}/as-of", "readRecordAsOf", as_of)
+        .says(TAG, "Read a record as it stood", words)
+        .parameters(vec![schemas::parameter(
+            "query",
+            "at",
+            true,
+            &json!({"type": "string"}),
+            "An instant such as 2025-12-16T10:00:00Z, or the beginning of a day in UTC.",
+        )])
+        .answer(200, "The record under its own name, such as `lead`.", Some(("application/json", record)))
+}
+
+fn verify_endpoint() -> Endpoint {
+    let words = "Walks the chain of hashes over every change: a row that was edited, removed, slipped in or cut off at the \
+                 end is found. Erased values break nothing.";
+    Endpoint::get("/api/field-history/verify", "verifyHistory", verify)
+        .says(TAG, "Verify the history", words)
+        .access(Access::Manager)
+        .answers::<Verification>(200, "verification", "What was found.")
+}
+
+fn revert_endpoint() -> Endpoint {
+    let words = "Sets back what one request changed, record by record, with all rules and rights and the reason `revert` \
+                 unless the optional body gives another `reasonCode`. A record of which a field has been changed since is a \
+                 `conflict` and stays. What was created is not deleted, and what was deleted is not made again.";
+    Endpoint::post("/api/field-history/change-sets/{changeSetId}/revert", "revertChangeSet", revert)
+        .says(TAG, "Undo a change set", words)
+        .answers::<Reversion>(200, "reversion", "What became of each record.")
 }
 
 fn entity(request: &Request) -> crm_core::Result<Uuid> {
@@ -62,4 +99,26 @@ fn of_field(call: Call) -> impl Future<Output = Reply> {
 
 fn recent(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| Answer::page(NAME, &history::recent(tx, &request.query()?)?))
+}
+
+fn as_of(call: Call) -> impl Future<Output = Reply> {
+    call.read(|tx, request| {
+        let [at] = request.parameters(["at"])?;
+        let record = history::as_of(tx, request.place("entityType"), entity(request)?, at.as_deref())?;
+        Answer::one(&record.envelope, &record.members)
+    })
+}
+
+fn verify(call: Call) -> impl Future<Output = Reply> {
+    call.read(|tx, request| {
+        request.parameters([])?;
+        Answer::one("verification", &history::verify(tx)?)
+    })
+}
+
+fn revert(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| {
+        let change_set = request.id_at::<FieldChange>("changeSetId")?.uuid();
+        Answer::one("reversion", &history::revert(tx, change_set, &request.reason()?)?)
+    })
 }

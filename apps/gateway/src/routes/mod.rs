@@ -19,6 +19,7 @@ mod leads;
 mod organization;
 mod pipelines;
 mod policies;
+mod reason_codes;
 mod resource;
 mod saved_views;
 mod search;
@@ -66,6 +67,7 @@ pub fn all() -> Vec<Endpoint> {
         saved_views::endpoints(),
         search::endpoints(),
         field_history::endpoints(),
+        reason_codes::endpoints(),
         exports::endpoints(),
         imports::endpoints(),
         custom_fields::endpoints(),

@@ -43,6 +43,9 @@ impl Things {
                 json!({"name": "p", "role": "SALES_REP", "action": "export_data", "resource": "task", "effect": "deny"}),
             ),
         );
+        let history = format!("/api/field-history/deal/{}", deal.as_str().unwrap());
+        admin.patch(&format!("/api/deals/{}", deal.as_str().unwrap()), &json!({"value": 1})).expect(200);
+        keep("changeSetId", admin.get(&history).expect(200)["fieldHistory"][0]["changeSetId"].clone());
         keep("entityType", json!("deal"));
         keep("entityId", deal.clone());
         keep("fieldName", json!("stageId"));

@@ -1,6 +1,7 @@
 //! Every route over HTTP against a real PostgreSQL: the happy way, bad input, nobody, too low a role, another's ids.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 mod business_units;
+mod chronicle;
 mod client;
 mod companies;
 mod conventions;

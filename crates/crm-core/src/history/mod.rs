@@ -1,16 +1,33 @@
 //! The field history: who changed which field, when, from what to what, and why. Written in the change's transaction.
+//!
+//! The rows of an organization form a chain ([`verify`]): what was appended cannot be edited, removed or slipped in
+//! unseen, and yet its values can be erased ([`erase`]).
 use chrono::{DateTime, Utc};
-use diesel::sql_types::Integer;
+use diesel::sql_types as st;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{Id, Result, Tx, change::FieldDiff, patch::Reason, users::User};
+use crate::{Id, Record, Result, Tx, change::FieldDiff, patch::Reason, users::User};
 
+mod as_of;
+mod canonical;
+mod chain;
+pub(crate) mod kinds;
+mod labels;
 mod reading;
+mod reverting;
+mod sealing;
+mod verification;
 
+pub use as_of::{PastRecord, as_of};
+use chain::Entry;
+use reading::check_manager;
 pub use reading::{of_entity, of_field, recent};
+pub use reverting::{Reversion, RevertStatus, RevertedRecord, revert};
+pub(crate) use sealing::{Unsealed, seal};
+pub use verification::{Finding, Head, Verification, verify};
 
 /// A row of the field history: one field that changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -18,6 +35,8 @@ pub use reading::{of_entity, of_field, recent};
 pub struct FieldChange {
     /// Its id.
     pub id: Id<FieldChange>,
+    /// Its place among all changes of the organization, from 1.
+    pub seq: i64,
     /// What kind of record, such as `deal`.
     pub entity_type: String,
     /// Which one.
@@ -28,6 +47,10 @@ pub struct FieldChange {
     pub old_value: Value,
     /// What it became.
     pub new_value: Value,
+    /// How the record read at that moment to which the old value refers.
+    pub old_label: Option<String>,
+    /// How the record read at that moment to which the new value refers.
+    pub new_label: Option<String>,
     /// In whose name; nobody for the program itself.
     pub changed_by: Option<ChangedBy>,
     /// What acted: `user`, `api_key`, `import` or `system`.
@@ -53,38 +76,62 @@ pub struct ChangedBy {
     pub name: String,
 }
 
-/// Appends one row to each field that changed.
-pub(crate) fn append(
+/// Appends one row to each field that changed. The rows are written when the transaction ends.
+pub(crate) fn append<R: Record>(
     tx: &mut Tx<'_>,
-    kind: &'static str,
-    id: Uuid,
+    id: Id<R>,
     version: i64,
     diffs: &[FieldDiff],
     reason: &Reason,
 ) -> Result<()> {
-    for diff in diffs {
-        tx.sql::<Integer>(
-            "INSERT INTO field_history (organization_id, id, entity_type, entity_id, entity_version, field_name, \
-             old_value, new_value, actor, changed_by, reason_code, note, request_id, change_set_id, changed_at) \
-             VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
-        )
-        .with(|s| {
-            s.bind(Id::<FieldChange>::new())
-                .bind(kind)
-                .bind(id)
-                .bind(version)
-                .bind(diff.field_name.as_str())
-                .bind(diff.old_value.clone())
-                .bind(diff.new_value.clone())
-                .bind(tx.ctx.actor.kind())
-                .bind(tx.ctx.actor.user())
-                .bind(reason.code.as_deref())
-                .bind(reason.note.as_deref())
-                .bind(tx.ctx.request_id.as_str())
-                .bind(tx.ctx.change_set)
-                .bind(tx.ctx.now)
-        })
-        .run(tx)?;
+    let labels = labels::read::<R>(tx, diffs)?;
+    for (diff, (old_label, new_label)) in diffs.iter().zip(labels) {
+        let entry = Entry {
+            id: Id::new(),
+            entity_type: R::KIND.into(),
+            entity_id: id.uuid(),
+            entity_version: version,
+            field_name: diff.field_name.clone(),
+            old_value: Some(diff.old_value.clone()),
+            new_value: Some(diff.new_value.clone()),
+            old_label,
+            new_label,
+            actor: tx.ctx.actor.kind().into(),
+            changed_by: tx.ctx.actor.user().map(Id::uuid),
+            reason_code: reason.code.clone(),
+            note: reason.note.clone(),
+            request_id: tx.ctx.request_id.clone(),
+            change_set_id: tx.ctx.change_set,
+            changed_at: tx.ctx.now,
+        };
+        tx.ledger.history.push(entry);
     }
+    tx.ledger.history.labels.remove(&(R::TABLE, id.uuid()));
     Ok(())
+}
+
+/// Erases what the history knows of a record: all its values and words, and what other records' rows say of it by name.
+/// The rows stay, with who changed which field when, and so does the chain. Gives back how many rows were touched.
+///
+/// # Errors
+/// What the database says.
+pub fn erase(tx: &mut Tx<'_>, entity_type: &str, id: Uuid) -> Result<usize> {
+    tx.check_writable()?;
+    seal(tx)?;
+    let own = tx
+        .sql::<st::Integer>(
+            "UPDATE field_history SET old_value = NULL, new_value = NULL, old_label = NULL, new_label = NULL, note = NULL, \
+             old_salt = NULL, new_salt = NULL, words_salt = NULL \
+             WHERE organization_id = {org} AND entity_type = {} AND entity_id = {}",
+        )
+        .with(|s| s.bind(entity_type).bind(id))
+        .run(tx)?;
+    let named = tx
+        .sql::<st::Integer>(
+            "UPDATE field_history SET old_label = NULL, new_label = NULL, note = NULL, words_salt = NULL \
+             WHERE organization_id = {org} AND words_salt IS NOT NULL AND to_jsonb({}) IN (old_value, new_value)",
+        )
+        .with(|s| s.bind(id.to_string()))
+        .run(tx)?;
+    Ok(own + named)
 }

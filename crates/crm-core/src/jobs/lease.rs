@@ -188,7 +188,7 @@ impl Queue {
         let rows = self.database.transaction(Access::Write, |conn| {
             let now = Statement::<st::Timestamptz>::new("SELECT now()", None).get_result::<DateTime<Utc>>(conn)?;
             let ctx = Ctx::system(organization, now, Arc::clone(&self.gates));
-            Ok::<_, crate::Error>(work(&mut Tx::new(conn, &ctx, true), token)?)
+            Tx::run(conn, &ctx, true, |tx| Ok::<_, crate::Error>(work(tx, token)?))
         })?;
         let claim = |(job, kind, payload, attempt, max_attempts): Row| Claim {
             organization,

@@ -192,16 +192,17 @@ impl Queue {
             let mut ctx = Ctx::system(claim.organization, now, Arc::clone(self.gates()));
             ctx.request_id = format!("job-{}", claim.job);
             ctx.change_set = claim.job.uuid();
-            let mut tx = Tx::new(conn, &ctx, true);
-            let held = tx.sql::<st::Integer>(
-                "SELECT 1 FROM queue_jobs WHERE organization_id = {org} AND id = {} AND lease_token = {} \
-                 AND status = 'active' FOR UPDATE",
-            );
-            let held = held.with(|s| s.bind(claim.job).bind(claim.token)).first::<i32>(&mut tx);
-            if held.map_err(Error::from)?.is_none() {
-                return Err(Failure::Lost);
-            }
-            work(&mut tx)
+            Tx::run(conn, &ctx, true, |tx| {
+                let held = tx.sql::<st::Integer>(
+                    "SELECT 1 FROM queue_jobs WHERE organization_id = {org} AND id = {} AND lease_token = {} \
+                     AND status = 'active' FOR UPDATE",
+                );
+                let held = held.with(|s| s.bind(claim.job).bind(claim.token)).first::<i32>(tx);
+                if held.map_err(Error::from)?.is_none() {
+                    return Err(Failure::Lost);
+                }
+                work(tx)
+            })
         })
     }
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::{
-    Error, Id, Money, Patch, Result, Tx,
+    Error, Id, Money, Patch, Reason, Result, Tx,
     change::{Change, Draft},
     gate::{Action, Ask},
     page::Page,
@@ -149,11 +149,12 @@ pub fn list(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<Pipeline
 /// [`Error::Forbidden`], [`Error::Invalid`], [`Error::Conflict`] for a name in use.
 pub fn create(tx: &mut Tx<'_>, mut patch: Patch) -> Result<PipelineWithStages> {
     let given = patch.take("stages");
+    let reason = patch.reason.clone();
     let draft = Draft::<Pipeline>::new(tx, patch)?;
     let becomes_default = draft.fields().is_default;
     let permitted = tx.permit_new(draft)?;
     if becomes_default {
-        step_down(tx)?;
+        step_down(tx, reason)?;
     }
     let pipeline = permitted.insert(tx)?;
     for stage in first_stages(given)? {
@@ -189,10 +190,10 @@ fn complete(tx: &mut Tx<'_>, id: Id<Pipeline>) -> Result<()> {
 }
 
 /// Takes the default from the pipeline that has it.
-fn step_down(tx: &mut Tx<'_>) -> Result<()> {
+fn step_down(tx: &mut Tx<'_>, reason: Reason) -> Result<()> {
     let select = tx.records().and(Condition::Compare("is_default".into(), "=", true.into())).locked();
     for pipeline in Pipeline::load(tx, select)? {
-        let mut change = Change::new(tx, pipeline, Patch::default())?;
+        let mut change = Change::new(tx, pipeline, Patch { reason: reason.clone(), ..Patch::default() })?;
         change.amend(|fields| fields.is_default = false)?;
         tx.permit(change)?.save(tx)?;
     }
@@ -210,9 +211,10 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Pipeline>, patch: Patch) -> Result<Pipelin
     if change.touches("isDefault") && !becomes_default {
         change.refuse("isDefault", "needs_default", "Make another pipeline the default instead.");
     }
+    let reason = change.reason().clone();
     let permitted = tx.permit(change)?;
     if becomes_default {
-        step_down(tx)?;
+        step_down(tx, reason)?;
     }
     permitted.save(tx)?;
     read(tx, id)

@@ -131,7 +131,7 @@ impl Identity {
             gates: Arc::clone(gates),
         };
         // Policies are read as the program itself: there is no gate yet, and nobody else sees this context.
-        let gate = gates.of(&mut Tx::new(conn, &ctx, false), self.policy_version)?;
+        let gate = Tx::run(conn, &ctx, false, |tx| gates.of(tx, self.policy_version))?;
         Ok(Ctx { gate, ..ctx })
     }
 

@@ -3,9 +3,13 @@
 
 mod activities;
 mod bulk_edits;
+mod chains;
 mod conversions;
 mod histories;
 mod house;
+mod pasts;
+mod reasons;
+mod reversions;
 mod saved_views;
 mod searches;
 mod tasks;

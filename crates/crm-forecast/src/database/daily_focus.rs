@@ -162,6 +162,7 @@ impl Desk {
             .map(|stage| (stage.stage.id, (days_of_won_deals(&stage.days_of_won_deals(), 0.9), stage)))
             .collect();
         let now = tx.ctx.now;
+        // Whoever does not see a value must not read it off the order either.
         let sees = |fields: &[&str]| masks::check_uses(tx.ctx, Deal::KIND, fields).is_ok();
         let (sees_value, sees_close_date) = (sees(&["value", "currency"]), sees(&["expectedCloseDate"]));
         for deal in deals {

@@ -10,6 +10,7 @@ use crm_core::{
     business_units::BusinessUnit,
     deals::Deal,
     gate::{Action, Ask},
+    masks,
     pipelines::Pipeline,
     record::Record,
     statement::Statement,
@@ -80,6 +81,12 @@ impl DealFilter {
 
 fn check_may_view(tx: &Tx<'_>) -> Result<()> {
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, Deal::KIND))
+}
+
+/// Figures that are made of the values of deals are for those who see the values.
+fn check_may_view_values(tx: &Tx<'_>) -> Result<()> {
+    check_may_view(tx)?;
+    masks::check_use::<Deal>(tx.ctx, "value")
 }
 
 fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Error {

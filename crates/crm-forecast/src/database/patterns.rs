@@ -15,7 +15,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{DealFilter, check_may_view, count, deals_in_question, four_digits};
+use super::{DealFilter, check_may_view_values, count, deals_in_question, four_digits};
 use crate::patterns::Tally;
 
 /// What goes with winning.
@@ -109,7 +109,7 @@ const SIZES: [i64; 8] = [0, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_00
 /// # Errors
 /// [`crm_core::Error::Forbidden`]; what the database says.
 pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, closed: &Closed) -> Result<Patterns> {
-    check_may_view(tx)?;
+    check_may_view_values(tx)?;
     let currency = organizations::read(tx)?.fields.base_currency;
     let mut question = Question { filter, closed, base: Tally::default() };
     let (base, reviewed, average_cycle_days) = question.overall(tx)?;

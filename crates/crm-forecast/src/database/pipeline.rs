@@ -16,7 +16,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Days, DealFilter, check_may_view,
+    Days, DealFilter, check_may_view_values,
     conversion_rates::{EstimatedStage, estimates},
     count, deals_in_question, four_digits, internal, money,
 };
@@ -141,7 +141,7 @@ pub struct Unconverted {
 /// # Errors
 /// [`Error::Forbidden`]; what the database says.
 pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<PipelineForecast> {
-    check_may_view(tx)?;
+    check_may_view_values(tx)?;
     let currency = organizations::read(tx)?.fields.base_currency;
     let groups = groups(tx, filter, closing, &currency)?;
     let stages = estimates(tx, filter)?;

@@ -19,7 +19,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{DealFilter, check_may_view, deals_in_question, internal};
+use super::{DealFilter, check_may_view_values, deals_in_question, internal};
 use crate::{
     histories::Status,
     stale::{Assessment, DEFAULT_THRESHOLD_DAYS, Limits, Occurrence, Touch, WatchedDeal, assess},
@@ -110,7 +110,7 @@ pub fn list(
     query: &StaleQuery,
     page: &[(String, String)],
 ) -> Result<Page<StaleDeal>> {
-    check_may_view(tx)?;
+    check_may_view_values(tx)?;
     let named = |wanted: &str| page.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let limit = named("limit").map_or(Ok(cursor::USUAL), cursor::limit)?;
     let name = cursor::fingerprint(tx.ctx, "stale_deals", page);

@@ -1,0 +1,133 @@
+//! The kinds of record that change, and what can be done with any of them by its name alone.
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::as_of;
+use crate::{
+    Id, Patch, Result, Tx,
+    activities::{self, Activity},
+    business_units::{self, BusinessUnit},
+    companies::{self, Company},
+    contacts::{self, Contact},
+    custom_fields::{self, CustomField},
+    deals::{self, Deal},
+    leads::{self, Lead},
+    organizations::{self, Organization},
+    patch::object,
+    pipelines::{self, Pipeline, Stage},
+    record::{Field, FieldKind, Record},
+    saved_views::{self, SavedView},
+    tasks::{self, Task},
+    users::{self, User},
+};
+
+/// A record's fields, or all its members.
+type Members = Map<String, Value>;
+
+/// One kind of record, through its own commands alone, so that its rules hold.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) fields: &'static [Field],
+    /// The name of one in an answer.
+    pub(super) envelope: fn() -> String,
+    /// A record as it stood at an instant.
+    pub(super) as_of: fn(&mut Tx<'_>, Uuid, DateTime<Utc>) -> Result<Members>,
+    /// A record's fields as they stand, locked.
+    pub(super) lock: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
+    /// Changes a record.
+    pub(super) update: fn(&mut Tx<'_>, Uuid, Patch) -> Result<()>,
+}
+
+macro_rules! kind {
+    ($record:ty, $update:expr) => {
+        Kind {
+            name: <$record>::KIND,
+            fields: <$record>::FIELDS,
+            envelope: <$record>::envelope,
+            as_of: as_of::stood::<$record>,
+            lock: |tx, id| object(tx.lock::<$record>(id.into())?.fields()),
+            update: |tx, id, patch| $update(tx, id.into(), patch).map(drop),
+        }
+    };
+}
+
+static KINDS: [Kind; 13] = [
+    kind!(Lead, leads::update),
+    kind!(Company, companies::update),
+    kind!(Contact, contacts::update),
+    kind!(Deal, deals::update),
+    kind!(Activity, activities::update),
+    kind!(Task, tasks::update),
+    kind!(BusinessUnit, business_units::update),
+    kind!(Pipeline, pipelines::update),
+    kind!(Stage, update_stage),
+    kind!(User, users::update),
+    kind!(Organization, update_organization),
+    kind!(CustomField, custom_fields::update),
+    kind!(SavedView, saved_views::update),
+];
+
+fn update_stage(tx: &mut Tx<'_>, id: Id<Stage>, patch: Patch) -> Result<Stage> {
+    let pipeline = tx.find(id)?.fields.pipeline_id;
+    pipelines::update_stage(tx, pipeline, id, patch)
+}
+
+fn update_organization(tx: &mut Tx<'_>, _own: Id<Organization>, patch: Patch) -> Result<Organization> {
+    organizations::update(tx, patch)
+}
+
+/// The kind of that name.
+pub(crate) fn named(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// What the values of a field are, as far as conditions compare them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Days or instants.
+    Date,
+    /// Amounts or numbers.
+    Number,
+    /// Neither.
+    Other,
+}
+
+/// The name under which a deletion stands in the history.
+pub(crate) const DELETED: &str = "deletedAt";
+
+/// Is there such a field of such a kind of record, its custom fields and its deletion included? Gives back the shape of its
+/// values, or the bad member and why.
+pub(crate) fn check_field(
+    tx: &mut Tx<'_>,
+    entity_type: Option<&str>,
+    field_name: Option<&str>,
+) -> Result<Result<Shape, (&'static str, String)>> {
+    let Some(entity_type) = entity_type else {
+        let message = || ("fieldName", "Needs an entityType.".to_owned());
+        return Ok(if field_name.is_none() { Ok(Shape::Other) } else { Err(message()) });
+    };
+    let Some(kind) = named(entity_type) else {
+        let names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+        return Ok(Err(("entityType", format!("One of: {}.", names.join(", ")))));
+    };
+    let Some(name) = field_name.filter(|name| *name != DELETED) else { return Ok(Ok(Shape::Other)) };
+    if let Some(field) = kind.fields.iter().find(|field| field.name == name && field.kind != FieldKind::Custom) {
+        return Ok(Ok(match field.kind {
+            FieldKind::Date | FieldKind::Instant => Shape::Date,
+            FieldKind::Int | FieldKind::Decimal => Shape::Number,
+            _ => Shape::Other,
+        }));
+    }
+    if let Some(key) = name.strip_prefix("customFields.") {
+        let own = custom_fields::of_kind(tx, entity_type)?;
+        if let Some(field) = own.iter().find(|field| field.fields.key == key) {
+            return Ok(Ok(match field.fields.type_.as_str() {
+                "date" => Shape::Date,
+                "number" => Shape::Number,
+                _ => Shape::Other,
+            }));
+        }
+    }
+    Ok(Err(("fieldName", format!("A {} has no field `{name}`.", entity_type.replace('_', " ")))))
+}

@@ -1,0 +1,70 @@
+//! How the records that a change names read at that moment: a reference alone would tell nothing once they are renamed
+//! or gone.
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::sql_types as st;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Result, Tx,
+    change::FieldDiff,
+    record::{FieldKind, Record},
+};
+
+/// How a row of a table reads, as SQL.
+fn label_of(table: &str) -> Option<&'static str> {
+    Some(match table {
+        "business_units" | "companies" | "pipelines" | "stages" | "users" => "name",
+        "deals" => "title",
+        "contacts" => "coalesce(nullif(concat_ws(' ', first_name, last_name), ''), email)",
+        "leads" => "coalesce(nullif(concat_ws(' ', first_name, last_name), ''), company_name, email)",
+        _ => return None,
+    })
+}
+
+/// The table that a field refers to.
+fn table_of<R: Record>(field: &str) -> Option<&'static str> {
+    match R::FIELDS.iter().find(|f| f.name == field)?.kind {
+        FieldKind::Reference(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// The old and the new label of each change, read with one statement to each table that they name.
+pub(super) fn read<R: Record>(tx: &mut Tx<'_>, diffs: &[FieldDiff]) -> Result<Vec<(Option<String>, Option<String>)>> {
+    let mut wanted: BTreeMap<&'static str, BTreeSet<Uuid>> = BTreeMap::new();
+    for diff in diffs {
+        let Some(table) = table_of::<R>(&diff.field_name) else { continue };
+        let ids = [&diff.old_value, &diff.new_value].into_iter().filter_map(id);
+        let unknown = ids.filter(|id| !tx.ledger.history.labels.contains_key(&(table, *id)));
+        wanted.entry(table).or_default().extend(unknown);
+    }
+    for (table, ids) in wanted {
+        look_up(tx, table, ids.into_iter().collect())?;
+    }
+    let labels = &tx.ledger.history.labels;
+    let label = |table, value| labels.get(&(table, id(value)?)).cloned().flatten();
+    Ok(diffs
+        .iter()
+        .map(|diff| match table_of::<R>(&diff.field_name) {
+            Some(table) => (label(table, &diff.old_value), label(table, &diff.new_value)),
+            None => (None, None),
+        })
+        .collect())
+}
+
+fn id(value: &Value) -> Option<Uuid> {
+    value.as_str()?.parse().ok()
+}
+
+fn look_up(tx: &mut Tx<'_>, table: &'static str, ids: Vec<Uuid>) -> Result<()> {
+    let Some(label) = label_of(table).filter(|_| !ids.is_empty()) else { return Ok(()) };
+    let text = format!("SELECT id, {label} FROM {table} WHERE organization_id = {{org}} AND id = ANY({{}})");
+    let rows = tx
+        .sql_text::<(st::Uuid, st::Nullable<st::Text>)>(text)
+        .with(|s| s.bind(ids))
+        .all::<(Uuid, Option<String>)>(tx)?;
+    tx.ledger.history.labels.extend(rows.into_iter().map(|(id, label)| ((table, id), label)));
+    Ok(())
+}
