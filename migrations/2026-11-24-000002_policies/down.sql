@@ -1,2 +1,2 @@
-DROP TABLE policies;
+DROP TABLE approvals, policies;
 ALTER TABLE organizations DROP COLUMN policy_version;

@@ -27,6 +27,23 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 8] = [
+        Self::View,
+        Self::Create,
+        Self::Edit,
+        Self::Delete,
+        Self::ExportData,
+        Self::ChangeStage,
+        Self::MarkWonLost,
+        Self::Manage,
+    ];
+
+    /// The action of that word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == word)
+    }
+
     /// The word on the wire and in policies.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +83,8 @@ impl Ask<'_> {
     }
 }
 
-/// Decides what is allowed in one organization. A refusal is [`Error::Forbidden`], whose reason names the rule.
+/// Decides what is allowed in one organization. A refusal is [`Error::Forbidden`], whose reason names the rule; what
+/// somebody else has to approve first is [`Error::NeedsApproval`].
 pub trait Gate: Send + Sync {
     /// Allows the action, or says why not. A question without a record asks whether there can be any record at all on which
     /// the action is allowed.
@@ -105,6 +123,22 @@ impl Gate for Program {
             Actor::System => Ok(()),
             _ => Err(Error::internal("somebody acts with the rights of the program")),
         }
+    }
+}
+
+/// A gate before which somebody else's approval has been given: what needs one is allowed, what is refused stays refused.
+pub struct Approved(pub Arc<dyn Gate>);
+
+impl Gate for Approved {
+    fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {
+        match self.0.check(ctx, ask) {
+            Err(Error::NeedsApproval(_)) => Ok(()),
+            answer => answer,
+        }
+    }
+
+    fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
+        self.0.hidden(ctx, kind, record)
     }
 }
 

@@ -22,6 +22,7 @@ use crm_core::tasks::Task;
 use crm_core::users::User;
 use crm_core::{Error, Record};
 
+use crate::approvals::Approval;
 use crate::attributes::{Registry, Resource, ResourceClass};
 use crate::built_in_policies::built_in_policies;
 use crate::policies::Policy;
@@ -55,6 +56,7 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<Task>(ResourceClass::Own),
         resource::<SavedView>(ResourceClass::Own),
         resource::<ApiKey>(ResourceClass::Own),
+        resource::<Approval>(ResourceClass::Own),
         resource::<Pipeline>(ResourceClass::Reference),
         resource::<Stage>(ResourceClass::Reference),
         resource::<CustomField>(ResourceClass::Reference),

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use crm_core::gate::{Action as Asked, Ask, Gate};
+use crm_core::proposals::Proposal;
 use crm_core::{Ctx, Error, Result};
 use serde_json::{Map, Value};
 
@@ -75,12 +76,12 @@ impl PolicyGate {
     }
 
     /// Writing a field takes both seeing and editing it: the answer to a write would tell what is there.
-    fn check_field(&self, ctx: &Ctx, kind: &str, name: &str, states: &[Facts]) -> Result<()> {
+    fn decide_field(&self, ctx: &Ctx, kind: &str, name: &str, states: &[Facts]) -> Result<Option<Decision>> {
         let field = format!("{kind}.{name}");
         if let Some(hidden) = self.decide(ctx, Action::ViewField, &field, states).filter(|decision| !decision.allowed) {
             return Err(Error::Forbidden { code: "field_not_viewable", reason: hidden.reason });
         }
-        self.decide(ctx, Action::EditField, &field, states).map_or(Ok(()), allowed)
+        Ok(self.decide(ctx, Action::EditField, &field, states))
     }
 }
 
@@ -89,10 +90,13 @@ impl Gate for PolicyGate {
         let action = action(ask.action);
         let states: Vec<Facts> = [ask.before, ask.after].into_iter().flatten().map(|it| facts(ask.kind, it)).collect();
         if states.is_empty() {
-            return allowed(self.foresee(ctx, action, ask.kind));
+            return judge(ask, vec![self.foresee(ctx, action, ask.kind)]);
         }
-        self.decide(ctx, action, ask.kind, &states).map_or(Ok(()), allowed)?;
-        ask.given.iter().try_for_each(|name| self.check_field(ctx, ask.kind, name, &states))
+        let mut decisions: Vec<Decision> = self.decide(ctx, action, ask.kind, &states).into_iter().collect();
+        for name in ask.given {
+            decisions.extend(self.decide_field(ctx, ask.kind, name, &states)?);
+        }
+        judge(ask, decisions)
     }
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
@@ -120,13 +124,15 @@ fn masks(engine: &Engine, role: Role) -> HashMap<String, Mask> {
     masks.filter(|(_, mask)| !mask.hidden.is_empty() || !mask.conditional.is_empty()).collect()
 }
 
-/// A decision as the domain takes it: the reason of a refusal names the policy.
-fn allowed(decision: Decision) -> Result<()> {
-    match decision.effect {
-        Effect::Allow => Ok(()),
-        Effect::Deny => Err(Error::Forbidden { code: "policy_denied", reason: decision.reason }),
-        Effect::RequireApproval => Err(Error::Forbidden { code: "approval_required", reason: decision.reason }),
+/// Decisions as the domain takes them: a refusal comes before what waits for approval, and the reason names the policy.
+fn judge(ask: &Ask<'_>, decisions: Vec<Decision>) -> Result<()> {
+    let strictest = decisions.into_iter().min_by_key(|decision| Reverse(strictness(decision.effect)));
+    let Some(decision) = strictest.filter(|decision| !decision.allowed) else { return Ok(()) };
+    if !decision.needs_approval() {
+        return Err(Error::Forbidden { code: "policy_denied", reason: decision.reason });
     }
+    let proposal = Proposal::of(ask, decision.policy_id.unwrap_or_default(), decision.reason);
+    Err(Error::NeedsApproval(Box::new(proposal)))
 }
 
 fn strictness(effect: Effect) -> u8 {

@@ -52,6 +52,7 @@
 
 mod names;
 
+pub mod approvals;
 pub mod attributes;
 pub mod built_in_policies;
 pub mod catalogue;

@@ -14,7 +14,7 @@ use crate::{Id, Record, Result, Tx, change::FieldDiff, patch::Reason, users::Use
 mod as_of;
 mod canonical;
 mod chain;
-pub(crate) mod kinds;
+pub mod kinds;
 mod labels;
 mod reading;
 mod reverting;
@@ -53,6 +53,8 @@ pub struct FieldChange {
     pub new_label: Option<String>,
     /// In whose name; nobody for the program itself.
     pub changed_by: Option<ChangedBy>,
+    /// Who has approved it, where somebody had to.
+    pub approved_by: Option<ChangedBy>,
     /// What acted: `user`, `api_key`, `import` or `system`.
     pub actor: String,
     /// A code of the organization's list that says why.

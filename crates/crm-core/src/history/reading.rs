@@ -299,16 +299,26 @@ fn unknown(name: &str, known: &[(&str, &str)]) -> Error {
 
 const COLUMNS: &str = "SELECT h.id, h.entity_type, h.entity_id, h.entity_version, h.field_name, h.old_value, h.new_value, \
      h.old_label, h.new_label, h.actor, h.changed_by, h.reason_code, h.note, h.request_id, h.change_set_id, h.changed_at, \
-     h.seq, u.name FROM field_history h \
+     h.seq, u.name, b.id, b.name FROM field_history h \
      LEFT JOIN users u ON u.organization_id = h.organization_id AND u.id = h.changed_by \
+     LEFT JOIN approvals a ON a.organization_id = h.organization_id AND a.change_set_id = h.change_set_id \
+     AND h.entity_type <> 'approval' \
+     LEFT JOIN users b ON b.organization_id = a.organization_id AND b.id = a.decided_by \
      WHERE h.organization_id = {org}";
 
-type Columns = (SqlTypeOf<AsSelect<Entry, Pg>>, st::BigInt, st::Nullable<st::Text>);
+type Columns = (
+    SqlTypeOf<AsSelect<Entry, Pg>>,
+    st::BigInt,
+    st::Nullable<st::Text>,
+    st::Nullable<st::Uuid>,
+    st::Nullable<st::Text>,
+);
 
-type Row = (Entry, i64, Option<String>);
+type Row = (Entry, i64, Option<String>, Option<Uuid>, Option<String>);
 
 impl From<Row> for FieldChange {
-    fn from((entry, seq, name): Row) -> Self {
+    fn from((entry, seq, name, approver, approver_name): Row) -> Self {
+        let person = |(id, name): (Uuid, String)| ChangedBy { id: id.into(), name };
         Self {
             id: entry.id,
             seq,
@@ -319,7 +329,8 @@ impl From<Row> for FieldChange {
             new_value: entry.new_value.unwrap_or_default(),
             old_label: entry.old_label,
             new_label: entry.new_label,
-            changed_by: entry.changed_by.zip(name).map(|(id, name)| ChangedBy { id: id.into(), name }),
+            changed_by: entry.changed_by.zip(name).map(person),
+            approved_by: approver.zip(approver_name).map(person),
             actor: entry.actor,
             reason_code: entry.reason_code,
             note: entry.note,
