@@ -28,13 +28,13 @@ pub fn text() -> String {
 pub fn document() -> Value {
     let endpoints = routes::all();
     let (mut paths, mut components) = (Map::<String, Value>::new(), Map::new());
-    components.insert("Problem".into(), problem_schema());
     for endpoint in endpoints {
         let operation = operation(&endpoint);
         components.extend(endpoint.schemas);
         let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         path[endpoint.method.as_str().to_lowercase()] = operation;
     }
+    components.insert("Problem".into(), problem_schema());
     components.sort_keys();
     json!({
         "openapi": "3.1.0",

@@ -77,7 +77,8 @@ impl Demo {
              JOIN business_units b ON b.id = d.business_unit_id LEFT JOIN leads l ON l.id = d.lead_id) links";
         let sum = |rows: &'static str| {
             let row = "(SELECT jsonb_object_agg(key, value) FROM jsonb_each(to_jsonb(t)) \
-                 WHERE key <> 'id' AND key NOT LIKE '%\\_id' AND key NOT LIKE '%\\_by' AND key <> 'password_hash')::text";
+                 WHERE key <> 'id' AND key NOT LIKE '%\\_id' AND key NOT LIKE '%\\_by' AND key <> 'password_hash' \
+                 AND key NOT LIKE '%\\_salt' AND key NOT LIKE '%\\_digest' AND key <> 'hash')::text";
             let (table, condition) = rows.split_once(" WHERE ").unwrap_or((rows, "true"));
             let rows_text = format!("SELECT {row} AS r FROM {table} t WHERE {condition}");
             (rows, self.text(&format!("SELECT md5(string_agg(r, chr(10) ORDER BY r)) FROM ({rows_text}) x")))

@@ -147,7 +147,12 @@ pub fn update(tx: &mut Tx<'_>, id: Id<BusinessUnit>, patch: Patch) -> Result<Bus
     if change.touches("defaultEmailIdentityId") && change.after().default_email_identity_id.is_some() {
         change.refuse("defaultEmailIdentityId", "unknown_reference", "There is no such record.");
     }
-    tx.permit(change)?.save(tx)
+    let deactivates = change.touches("isActive") && !change.after().is_active;
+    let permitted = tx.permit(change)?;
+    if deactivates {
+        refuse_open_deals(tx, id)?;
+    }
+    permitted.save(tx)
 }
 
 /// The active units, as a list like any other.
@@ -179,22 +184,25 @@ pub fn deactivate(
     let permitted = tx.permit(change)?;
     match transfer_to {
         Some(target) => transfer(tx, id, target, &reason)?,
-        None => {
-            let open: i64 = tx
-                .sql::<st::BigInt>(
-                    "SELECT count(*) FROM deals WHERE organization_id = {org} AND business_unit_id = {} AND status = 'open'",
-                )
-                .with(|s| s.bind(id))
-                .one(tx)?;
-            if open > 0 {
-                let detail =
-                    format!("The unit owns {open} open deals. Name another unit as ?transferTo= to move them.");
-                return Err(Error::Conflict { code: "has_open_deals", detail });
-            }
-        }
+        None => refuse_open_deals(tx, id)?,
     }
     permitted.save(tx)?;
     Ok(())
+}
+
+/// Open deals must not be left behind in a unit that takes nothing new.
+fn refuse_open_deals(tx: &mut Tx<'_>, id: Id<BusinessUnit>) -> Result<()> {
+    let open: i64 = tx
+        .sql::<st::BigInt>(
+            "SELECT count(*) FROM deals WHERE organization_id = {org} AND business_unit_id = {} AND status = 'open'",
+        )
+        .with(|s| s.bind(id))
+        .one(tx)?;
+    if open == 0 {
+        return Ok(());
+    }
+    let detail = format!("The unit owns {open} open deals. DELETE it with another unit as ?transferTo= to move them.");
+    Err(Error::Conflict { code: "has_open_deals", detail })
 }
 
 fn transfer(tx: &mut Tx<'_>, from: Id<BusinessUnit>, to: Id<BusinessUnit>, reason: &change::Reason) -> Result<()> {

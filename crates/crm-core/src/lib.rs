@@ -1,4 +1,27 @@
 //! The ground and the records of Heimdell CRM.
+//!
+//! A [`Door`] leads to the rows of one organization. Behind it stands a [`Tx`], which carries who asks ([`Ctx`]) and lends
+//! its connection to nobody; rows are found through it, scoped by construction. A request's members become a [`Patch`], and
+//! with the record as it stands a [`change::Change`]: merged, validated, compared, judged by the [`gate::Gate`], and then
+//! written together with its field history. Records are [`Record`]s: leads, companies, contacts, deals and the rest.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use crm_core::{Door, Patch, Tx, clock, companies::Company, change, gate::Roles};
+//! use crm_core::{database::{Database, Settings, migrations}, organizations};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let url = "postgres://localhost/heimdell_crm";
+//! migrations::migrate(url)?;
+//! let door = Door::new(Database::open(url, Settings::default())?, Arc::new(Roles));
+//! let members = |json: serde_json::Value| Patch::new(json.as_object().cloned().unwrap_or_default());
+//! let company = door.found(clock::now(), |tx: &mut Tx<'_>| {
+//!     organizations::found(tx, members(serde_json::json!({"name": "Acme"}))?)?;
+//!     change::create::<Company>(tx, members(serde_json::json!({"name": "Globex"}))?)
+//! })?;
+//! assert_eq!(company.fields.name, "Globex");
+//! # Ok(()) }
+//! ```
 mod about;
 pub mod activities;
 pub mod api_keys;
@@ -36,6 +59,7 @@ pub mod record;
 mod references;
 pub mod saved_views;
 pub mod schema;
+pub mod sealed;
 pub mod search;
 pub mod select;
 pub mod sessions;

@@ -65,6 +65,14 @@ pub fn masked_all<'r, R: Record>(ctx: &Ctx, records: &'r [R]) -> Result<Vec<Mask
     records.iter().map(|record| masked(ctx, record)).collect()
 }
 
+/// Leaves out of a record's members what the caller does not see in each record of its kind.
+pub(crate) fn mask<R: Record>(ctx: &Ctx, members: &mut Map<String, Value>) {
+    let names = hidden::<R>(ctx);
+    if !names.is_empty() {
+        leave_out(members, names);
+    }
+}
+
 /// The fields of a kind of record that the caller does not see in each of them.
 pub fn hidden<R: Record>(ctx: &Ctx) -> Vec<String> {
     ctx.gate.hidden(ctx, R::KIND, None)

@@ -215,7 +215,7 @@ macro_rules! record_rows {
         fn insert(tx: &mut $crate::Tx<'_>, new: &$crate::change::New<'_, Self>) -> $crate::Result<Self> {
             use diesel::ExpressionMethods as _;
             let row = (
-                $table::id.eq(new.id()), $table::created_at.eq(new.created_at()), $table::updated_at.eq(new.created_at()),
+                $table::id.eq(new.id()), $table::created_at.eq(new.created_at()), $table::updated_at.eq(tx.ctx.now),
                 new.fields(), $($table::$search.eq(new.search_text()),)?
             );
             Ok(tx.insert($table::table, row).with(|row| row.returning(<Self as diesel::Selectable<diesel::pg::Pg>>::construct_selection())).one(tx)?)

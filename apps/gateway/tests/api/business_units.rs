@@ -26,6 +26,7 @@ fn a_deactivated_unit_stays_readable_and_takes_nothing_new() {
     let deal = server.admin().post("/api/deals", &json!({"title": "Open", "businessUnitId": unit})).expect(201);
     assert_eq!(server.manager().delete(&path).refused(403), "role_required");
     assert_eq!(server.admin().delete(&path).refused(409), "has_open_deals");
+    assert_eq!(server.admin().patch(&path, &json!({"isActive": false})).refused(409), "has_open_deals");
     assert_eq!(server.admin().delete(&format!("{path}?transferTo={unit}")).bad_fields(), ["transferTo"]);
     server.admin().delete(&format!("{path}?transferTo={other}")).expect(204);
     assert_eq!(server.admin().get(&path).expect(200)["businessUnit"]["isActive"], false);

@@ -37,6 +37,15 @@ fn every_operation_tells_all_there_is_to_know() {
 }
 
 #[test]
+fn a_problem_is_the_one_that_goes_over_the_wire() {
+    let document = document::document();
+    let required = document["components"]["schemas"]["Problem"]["required"].as_array().unwrap();
+    for member in ["type", "title", "status", "detail", "error", "requestId"] {
+        assert!(required.iter().any(|name| name == member), "{member}");
+    }
+}
+
+#[test]
 fn every_reference_leads_somewhere() {
     let document = document::document();
     let mut missing = BTreeSet::new();

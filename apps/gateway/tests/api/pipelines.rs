@@ -29,6 +29,7 @@ fn stages_are_added_moved_and_removed() {
     assert_eq!(stage_names(&now), ["Open", "Legal", "Won", "Lost"]);
     let ids: Vec<_> = now["stages"].as_array().unwrap().iter().map(|s| s["id"].clone()).collect();
     let order = json!({"stageIds": [ids[1], ids[0], ids[2], ids[3]]});
+    assert_eq!(now["version"], 2, "a pipeline's version moves with its stages");
     let ordered = manager.put(&format!("{stages}/order"), &order).expect(200)["pipeline"].clone();
     assert_eq!(stage_names(&ordered), ["Legal", "Open", "Won", "Lost"]);
     assert_eq!(manager.put(&format!("{stages}/order"), &json!({"stageIds": [ids[1], ids[1]]})).bad_fields().len(), 4);

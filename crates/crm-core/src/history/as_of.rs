@@ -79,6 +79,9 @@ pub(super) fn stood<R: Record>(tx: &mut Tx<'_>, id: Uuid, at: DateTime<Utc>) -> 
     if instant(&members, UNTOLD).is_some_and(|noted| noted > at) {
         members.insert(UNTOLD.into(), Value::Null);
     }
+    // Whether a field is hidden may depend on the record, then and now: what is hidden of any is left out, as in lists of
+    // changes.
+    masks::mask::<R>(tx.ctx, &mut members);
     Ok(members)
 }
 

@@ -6,21 +6,56 @@ use diesel::sql_types as st;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::kinds;
 use crate::{
-    Result, Tx,
+    Ctx, Result, Tx,
     change::FieldDiff,
+    masks,
     record::{FieldKind, Record},
 };
 
-/// How a row of a table reads, as SQL.
-fn label_of(table: &str) -> Option<&'static str> {
+/// How a record that others refer to reads.
+struct Label {
+    /// Its kind.
+    kind: &'static str,
+    /// The fields that it is made of.
+    fields: &'static [&'static str],
+    /// The same as SQL.
+    sql: &'static str,
+}
+
+/// How a row of a table reads.
+fn label_of(table: &str) -> Option<Label> {
+    let named = |kind| Label { kind, fields: &["name"], sql: "name" };
     Some(match table {
-        "business_units" | "companies" | "pipelines" | "stages" | "users" => "name",
-        "deals" => "title",
-        "contacts" => "coalesce(nullif(concat_ws(' ', first_name, last_name), ''), email)",
-        "leads" => "coalesce(nullif(concat_ws(' ', first_name, last_name), ''), company_name, email)",
+        "business_units" => named("business_unit"),
+        "companies" => named("company"),
+        "pipelines" => named("pipeline"),
+        "stages" => named("stage"),
+        "users" => named("user"),
+        "deals" => Label { kind: "deal", fields: &["title"], sql: "title" },
+        "contacts" => Label {
+            kind: "contact",
+            fields: &["firstName", "lastName", "email"],
+            sql: "coalesce(nullif(concat_ws(' ', first_name, last_name), ''), email)",
+        },
+        "leads" => Label {
+            kind: "lead",
+            fields: &["firstName", "lastName", "companyName", "email"],
+            sql: "coalesce(nullif(concat_ws(' ', first_name, last_name), ''), company_name, email)",
+        },
         _ => return None,
     })
+}
+
+/// May the caller read the labels of a field? Not where a field that they are made of is hidden.
+pub(super) fn may_read(ctx: &Ctx, entity_type: &str, field_name: &str) -> bool {
+    let field = kinds::named(entity_type).and_then(|kind| kind.fields.iter().find(|field| field.name == field_name));
+    let label = match field.map(|field| field.kind) {
+        Some(FieldKind::Reference(table)) => label_of(table),
+        _ => None,
+    };
+    label.is_none_or(|label| masks::check_uses(ctx, label.kind, label.fields).is_ok())
 }
 
 /// The table that a field refers to.
@@ -60,7 +95,8 @@ fn id(value: &Value) -> Option<Uuid> {
 
 fn look_up(tx: &mut Tx<'_>, table: &'static str, ids: Vec<Uuid>) -> Result<()> {
     let Some(label) = label_of(table).filter(|_| !ids.is_empty()) else { return Ok(()) };
-    let text = format!("SELECT id, {label} FROM {table} WHERE organization_id = {{org}} AND id = ANY({{}})");
+    let sql = label.sql;
+    let text = format!("SELECT id, {sql} FROM {table} WHERE organization_id = {{org}} AND id = ANY({{}})");
     let rows = tx
         .sql_text::<(st::Uuid, st::Nullable<st::Text>)>(text)
         .with(|s| s.bind(ids))

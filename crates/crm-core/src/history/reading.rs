@@ -7,7 +7,7 @@ use diesel::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ChangedBy, FieldChange, chain::Entry, seal};
+use super::{ChangedBy, FieldChange, chain::Entry, labels, seal};
 use crate::{
     Ctx, Error, Page, Record, Result, Tx,
     cursor::{self, Position},
@@ -247,6 +247,11 @@ impl Filter {
         let (text, binds) = self.statement();
         let query = tx.sql_text::<Columns>(text).with(|s| binds.into_iter().fold(s, |s, value| s.bind(value)));
         let mut items: Vec<_> = query.all::<Row>(tx)?.into_iter().map(FieldChange::from).collect();
+        for change in items.iter_mut().filter(|it| it.old_label.is_some() || it.new_label.is_some()) {
+            if !labels::may_read(tx.ctx, &change.entity_type, &change.field_name) {
+                (change.old_label, change.new_label) = (None, None);
+            }
+        }
         let size = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = items.len() > size;
         items.truncate(size);

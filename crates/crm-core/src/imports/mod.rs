@@ -54,6 +54,7 @@ pub use values::{Value, ValueError, ValueOptions, ValueType};
 
 /// Something wrong with a file, a row or a cell, told to a program by its code and to a person by its message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CellProblem)]
 pub struct Problem {
     /// A stable word such as `ragged_row`.
     pub code: String,

@@ -118,7 +118,19 @@ impl Record for Stage {
 /// [`Error::NotFound`] for the pipeline, [`Error::Forbidden`], [`Error::Invalid`], [`Error::Conflict`] for a name in use.
 pub fn create_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch) -> Result<Stage> {
     tx.lock(pipeline)?;
-    insert_stage(tx, pipeline, patch)
+    let stage = insert_stage(tx, pipeline, patch)?;
+    renew(tx, pipeline)?;
+    Ok(stage)
+}
+
+/// The pipeline's answer holds its stages, so that its version moves with them: `If-Match` guards the whole.
+fn renew(tx: &mut Tx<'_>, pipeline: Id<Pipeline>) -> Result<()> {
+    tx.sql::<diesel::sql_types::Integer>(
+        "UPDATE pipelines SET version = version + 1, updated_at = {} WHERE organization_id = {org} AND id = {}",
+    )
+    .with(|s| s.bind(tx.ctx.now).bind(pipeline))
+    .run(tx)?;
+    Ok(())
 }
 
 pub(super) fn insert_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch) -> Result<Stage> {
@@ -176,6 +188,7 @@ pub fn update_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>, patc
     }
     let stage = permitted.save(tx)?;
     complete(tx, pipeline)?;
+    renew(tx, pipeline)?;
     Ok(stage)
 }
 
@@ -194,7 +207,7 @@ pub fn delete_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>, patc
     for (position, stage) in (1..).zip(stages_of(tx, &[pipeline])?) {
         place(tx, stage, position, &patch.reason)?;
     }
-    Ok(())
+    renew(tx, pipeline)
 }
 
 /// A pipeline whose stages the caller may order, locked: what is asked before anybody looks at the list.
@@ -230,6 +243,7 @@ pub fn order_stages(
         let stage = tx.lock(*id)?;
         place(tx, stage, position, &patch.reason)?;
     }
+    renew(tx, pipeline)?;
     read(tx, pipeline)
 }
 

@@ -1,0 +1,149 @@
+//! Secrets at rest: sealed with authenticated encryption, bound to the row that they belong to.
+//!
+//! ```
+//! use crm_core::{sealed::Keyring, sessions::tokens::Secret};
+//!
+//! let keys = Keyring::new("k1", [("k1", [7; 32])]).unwrap();
+//! let row = "heimdell/v1|smtp_password|org=7b0c|identity=42";
+//! let sealed = keys.seal(&Secret::new("password"), row, [1; 24]).unwrap();
+//! assert_eq!(keys.open(&sealed, row).unwrap().expose(), "password");
+//! assert!(keys.open(&sealed, "heimdell/v1|smtp_password|org=7b0c|identity=43").is_err());
+//! ```
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
+
+use crate::sessions::tokens::Secret;
+
+/// Why a secret could not be sealed or opened. Says nothing of the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The active key is not among the keys.
+    #[error("the active key is not in the ring")]
+    NoActiveKey,
+    /// It was sealed with a key that is not in the ring any more.
+    #[error("the key that this was sealed with is not in the ring")]
+    UnknownKey,
+    /// It is no sealed secret, was changed, or belongs to another row.
+    #[error("this is not what was sealed for this row")]
+    Broken,
+}
+
+/// A secret as it is stored: `v1.<key id>.<nonce>.<ciphertext>`, the last two in base64url. It can be read from the
+/// database and written to it, and neither be printed nor serialized.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(String);
+
+impl Sealed {
+    /// What was stored.
+    pub fn stored(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text to store.
+    pub fn as_stored(&self) -> &str {
+        &self.0
+    }
+
+    /// The id of the key that it is sealed with, so that a rotation finds what is left to do.
+    pub fn key_id(&self) -> Option<&str> {
+        self.0.strip_prefix("v1.")?.split('.').next()
+    }
+}
+
+/// The keys that secrets are sealed with: one for new ones, the others to open what is there.
+pub struct Keyring {
+    active: String,
+    keys: BTreeMap<String, [u8; 32]>,
+}
+
+impl Keyring {
+    /// A ring of keys by id, of which one seals.
+    ///
+    /// # Errors
+    /// [`SealError::NoActiveKey`].
+    pub fn new<'k>(active: &str, keys: impl IntoIterator<Item = (&'k str, [u8; 32])>) -> Result<Self, SealError> {
+        let keys: BTreeMap<_, _> = keys.into_iter().map(|(id, key)| (id.to_owned(), key)).collect();
+        match keys.contains_key(active) {
+            true => Ok(Self { active: active.to_owned(), keys }),
+            false => Err(SealError::NoActiveKey),
+        }
+    }
+
+    /// Seals a secret for a row (XChaCha20-Poly1305). `row` names what it belongs to, the organization first, and must be
+    /// said again to open it. The nonce is 24 random bytes, never used twice with a key.
+    ///
+    /// # Errors
+    /// [`SealError::Broken`] where the secret is too long to be sealed.
+    pub fn seal(&self, secret: &Secret, row: &str, nonce: [u8; 24]) -> Result<Sealed, SealError> {
+        let payload = Payload { msg: secret.expose().as_bytes(), aad: row.as_bytes() };
+        let cipher = self.cipher(&self.active)?;
+        let text = cipher.encrypt(XNonce::from_slice(&nonce), payload).map_err(|_| SealError::Broken)?;
+        Ok(Sealed(format!("v1.{}.{}.{}", self.active, URL_SAFE_NO_PAD.encode(nonce), URL_SAFE_NO_PAD.encode(text))))
+    }
+
+    /// Opens a secret that was sealed for this row.
+    ///
+    /// # Errors
+    /// [`SealError::UnknownKey`], and [`SealError::Broken`] for whatever was not sealed so.
+    pub fn open(&self, sealed: &Sealed, row: &str) -> Result<Secret, SealError> {
+        let mut parts = sealed.0.split('.');
+        let (Some("v1"), Some(key), Some(nonce), Some(text), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(SealError::Broken);
+        };
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| SealError::Broken);
+        let (nonce, text) = (decode(nonce)?, decode(text)?);
+        if nonce.len() != 24 {
+            return Err(SealError::Broken);
+        }
+        let payload = Payload { msg: &text, aad: row.as_bytes() };
+        let plain = self.cipher(key)?.decrypt(XNonce::from_slice(&nonce), payload).map_err(|_| SealError::Broken)?;
+        String::from_utf8(plain).map(Secret::new).map_err(|_| SealError::Broken)
+    }
+
+    fn cipher(&self, id: &str) -> Result<XChaCha20Poly1305, SealError> {
+        self.keys.get(id).map(|key| XChaCha20Poly1305::new(key.into())).ok_or(SealError::UnknownKey)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: &str = "heimdell/v1|smtp_password|org=7b0c|identity=42";
+
+    fn counting<const N: usize>() -> [u8; N] {
+        std::array::from_fn(|i| u8::try_from(i).unwrap())
+    }
+
+    #[test]
+    fn the_known_answer_comes_out() {
+        let keys = Keyring::new("k1", [("k1", counting())]).unwrap();
+        let sealed = keys.seal(&Secret::new("password"), ROW, counting()).unwrap();
+        let text = URL_SAFE_NO_PAD.decode(sealed.as_stored().rsplit('.').next().unwrap()).unwrap();
+        assert_eq!(hex::encode(text), "eea37c0ce7bdffca92e095a776921677e368913e03d8affe");
+    }
+
+    #[test]
+    fn only_the_same_row_and_key_open_it() {
+        let keys = Keyring::new("k2", [("k1", [1; 32]), ("k2", [2; 32])]).unwrap();
+        let sealed = keys.seal(&Secret::new("password"), ROW, [9; 24]).unwrap();
+        assert_eq!(sealed.key_id(), Some("k2"));
+        assert_eq!(keys.open(&sealed, ROW).map(|secret| secret.expose().to_owned()), Ok("password".to_owned()));
+        let refused = |keys: &Keyring, text: &str, row: &str| keys.open(&Sealed::stored(text), row).err();
+        assert_eq!(refused(&keys, sealed.as_stored(), &ROW.replace("7b0c", "7b0d")), Some(SealError::Broken));
+        assert_eq!(refused(&keys, &sealed.as_stored().replace("v1.k2", "v1.k1"), ROW), Some(SealError::Broken));
+        let later = Keyring::new("k3", [("k3", [3; 32])]).unwrap();
+        assert_eq!(refused(&later, sealed.as_stored(), ROW), Some(SealError::UnknownKey));
+        for text in ["", "v1", "v1.k2.x.y", "v1.k2.AAAA.AAAA", "v2.k2.AAAA.AAAA", "v1.k2.a.b.c"] {
+            assert_eq!(refused(&keys, text, ROW), Some(SealError::Broken), "{text}");
+        }
+        assert_eq!(Keyring::new("k9", [("k1", [1; 32])]).err(), Some(SealError::NoActiveKey));
+    }
+}
