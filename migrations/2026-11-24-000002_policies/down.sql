@@ -1,2 +1,2 @@
-DROP TABLE approvals, policies;
+DROP TABLE policies;
 ALTER TABLE organizations DROP COLUMN policy_version;

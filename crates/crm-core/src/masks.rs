@@ -66,7 +66,7 @@ pub fn masked_all<'r, R: Record>(ctx: &Ctx, records: &'r [R]) -> Result<Vec<Mask
 }
 
 /// Leaves out of a record's members what the caller does not see in each record of its kind.
-pub(crate) fn mask<R: Record>(ctx: &Ctx, members: &mut Map<String, Value>) {
+pub(crate) fn mask_each<R: Record>(ctx: &Ctx, members: &mut Map<String, Value>) {
     let names = hidden::<R>(ctx);
     if !names.is_empty() {
         leave_out(members, names);

@@ -40,9 +40,7 @@ pub fn as_of(tx: &mut Tx<'_>, entity_type: &str, id: Uuid, at: Option<&str>) -> 
     let expected = "`at`: an instant as 2025-12-16T10:00:00Z, or a day, was expected.";
     let at = at.and_then(filters::instant).ok_or_else(|| malformed("invalid_value", expected))?;
     seal(tx)?;
-    let mut members = (kind.as_of)(tx, id, at)?;
-    masks::mask(tx.ctx, entity_type, &mut members);
-    Ok(PastRecord { envelope: (kind.envelope)(), members })
+    Ok(PastRecord { envelope: (kind.envelope)(), members: (kind.as_of)(tx, id, at)? })
 }
 
 /// One field that changed: of which version it is, its name, what it was, and when.
@@ -81,7 +79,7 @@ pub(super) fn stood<R: Record>(tx: &mut Tx<'_>, id: Uuid, at: DateTime<Utc>) -> 
     }
     // Whether a field is hidden may depend on the record, then and now: what is hidden of any is left out, as in lists of
     // changes.
-    masks::mask::<R>(tx.ctx, &mut members);
+    masks::mask_each::<R>(tx.ctx, &mut members);
     Ok(members)
 }
 
