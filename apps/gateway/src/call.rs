@@ -348,8 +348,8 @@ impl Call {
     pub async fn propose(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
         self.run(move |app, caller, request| match app.door.write(caller, |tx| work(tx, request)) {
             Err(Error::NeedsApproval(proposal)) => app.door.write(caller, |tx| {
-                let members = request.object().unwrap_or_default();
-                crate::routes::approvals::waiting(&approvals::request(tx, *proposal, members)?, tx)
+                let body = request.object().unwrap_or_default();
+                crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
             }),
             done => done,
         })

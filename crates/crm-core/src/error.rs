@@ -160,7 +160,9 @@ impl fmt::Display for Error {
         match self {
             Self::NotFound => f.write_str("There is no such record, or you may not see it."),
             Self::Unauthenticated { reason, .. } | Self::Forbidden { reason, .. } => f.write_str(reason),
-            Self::NeedsApproval(proposal) => f.write_str(&proposal.reason),
+            Self::NeedsApproval(proposal) => {
+                write!(f, "{} Asked for in this way, it cannot wait for one.", proposal.reason)
+            }
             Self::Malformed { detail, .. } | Self::Conflict { detail, .. } | Self::Limited { detail, .. } => {
                 f.write_str(detail)
             }

@@ -126,19 +126,33 @@ impl Gate for Program {
     }
 }
 
-/// A gate before which somebody else's approval has been given: what needs one is allowed, what is refused stays refused.
-pub struct Approved(pub Arc<dyn Gate>);
+/// A gate before which somebody else's approval has been given: what needs one is allowed where who gave it may do that
+/// too, and what is refused stays refused.
+pub struct Approved {
+    /// The gate.
+    pub gate: Arc<dyn Gate>,
+    /// Who has approved. Needing an approval of their own does not keep them from giving one.
+    pub by: Ctx,
+}
+
+/// The code of what needs an approval that who gave it could not give.
+pub const APPROVER_NOT_ALLOWED: &str = "approver_not_allowed";
 
 impl Gate for Approved {
     fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {
-        match self.0.check(ctx, ask) {
+        let answer = self.gate.check(ctx, ask);
+        if !matches!(answer, Err(Error::NeedsApproval(_))) {
+            return answer;
+        }
+        match self.by.gate.check(&self.by, ask) {
             Err(Error::NeedsApproval(_)) => Ok(()),
+            Err(Error::Forbidden { reason, .. }) => Err(Error::Forbidden { code: APPROVER_NOT_ALLOWED, reason }),
             answer => answer,
         }
     }
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
-        self.0.hidden(ctx, kind, record)
+        self.gate.hidden(ctx, kind, record)
     }
 }
 

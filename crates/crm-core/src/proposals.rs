@@ -23,6 +23,8 @@ pub struct Proposal {
     pub policy_id: String,
     /// Why, in a sentence that names the policy.
     pub reason: String,
+    /// The body that would change the record so by its own command, where the request was another.
+    pub body: Option<Map<String, Value>>,
 }
 
 impl Proposal {
@@ -37,7 +39,14 @@ impl Proposal {
             diffs: ask.diffs.to_vec(),
             policy_id: policy_id.into(),
             reason: reason.into(),
+            body: None,
         }
+    }
+
+    /// The same, asked for by this body.
+    #[must_use]
+    pub(crate) fn by(self, body: Map<String, Value>) -> Self {
+        Self { body: Some(body), ..self }
     }
 
     /// The same, of this record.

@@ -4,6 +4,7 @@
 //! the rights that the requester has by then, and every rule, hold again. Nobody decides a request of their own. A request
 //! that is not decided in time is over, and so is one whose fields somebody has changed meanwhile.
 
+mod expiry;
 mod verdicts;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,11 +12,12 @@ use crm_core::business_units::BusinessUnit;
 use crm_core::change::Draft;
 use crm_core::gate::{Action, Ask};
 use crm_core::history::kinds;
+use crm_core::jobs::{self, Enqueue};
 use crm_core::proposals::Proposal;
 use crm_core::record::{Field, FieldKind};
 use crm_core::select::Condition;
 use crm_core::users::{Role, User};
-use crm_core::{Ctx, Error, Id, Page, Patch, Record, Result, Tx, masks, page, record_rows};
+use crm_core::{Actor, Ctx, Error, Id, Page, Patch, Record, Result, Tx, masks, page, record_rows};
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 use serde::{Deserialize, Serialize};
@@ -24,7 +26,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-pub use self::verdicts::{approve, close, ending, reject};
+pub use self::expiry::ExpiryJob;
+pub use self::verdicts::{approve, cancel, close, ending, reject};
 use crate::schema::approvals;
 
 /// How long a request waits for its decision.
@@ -77,6 +80,8 @@ pub struct ApprovalFields {
     pub status: String,
     /// Who asks.
     pub requested_by: Id<User>,
+    /// The API key that asks in their name, where one does.
+    pub api_key_id: Option<Uuid>,
     /// Who has decided.
     pub decided_by: Option<Id<User>>,
     /// When.
@@ -102,6 +107,7 @@ impl Default for ApprovalFields {
             policy_id: String::new(),
             status: PENDING.into(),
             requested_by: Id::default(),
+            api_key_id: None,
             decided_by: None,
             decided_at: None,
             change_set_id: None,
@@ -112,11 +118,12 @@ impl Default for ApprovalFields {
 }
 
 const PENDING: &str = "pending";
+const CANCELLED: &str = "cancelled";
 /// How a request ended that nobody decided in time; also the code of what then refuses to decide it.
 pub const EXPIRED: &str = "expired";
 
 /// What a request can be.
-pub const STATUSES: [&str; 7] = [PENDING, "executed", "rejected", EXPIRED, "stale", "failed", "cancelled"];
+pub const STATUSES: [&str; 7] = [PENDING, "executed", "rejected", EXPIRED, "stale", "failed", CANCELLED];
 
 impl Record for Approval {
     const KIND: &'static str = "approval";
@@ -132,6 +139,7 @@ impl Record for Approval {
         Field::new("policyId", "policy_id", FieldKind::Text).read_only(),
         Field::new("status", "status", FieldKind::Choice(&STATUSES)).read_only(),
         Field::new("requestedBy", "requested_by", FieldKind::Reference("users")).read_only(),
+        Field::new("apiKeyId", "api_key_id", FieldKind::Json).read_only(),
         Field::new("decidedBy", "decided_by", FieldKind::Reference("users")).read_only(),
         Field::new("decidedAt", "decided_at", FieldKind::Instant).read_only(),
         Field::new("changeSetId", "change_set_id", FieldKind::Json).read_only(),
@@ -145,13 +153,12 @@ impl Record for Approval {
 /// Keeps a request until somebody decides. The same request of the same person, made again, is the one that waits already.
 ///
 /// # Errors
-/// [`Error::Forbidden`] `approval_required` where the kind of record can't wait, or nobody asks who could be told apart
-/// from who approves.
-pub fn request(tx: &mut Tx<'_>, proposal: Proposal, members: Map<String, Value>) -> Result<Approval> {
-    let (Some(requester), Some(_)) = (tx.ctx.actor.user(), kinds::named(proposal.kind)) else {
-        return Err(Error::Forbidden { code: "approval_required", reason: proposal.reason });
+/// [`Error::NeedsApproval`] where what is asked for can't wait, or nobody asks who could be told apart from who approves.
+pub fn request(tx: &mut Tx<'_>, mut proposal: Proposal, body: Map<String, Value>) -> Result<Approval> {
+    let (Some(requester), true) = (tx.ctx.actor.user(), can_wait(&proposal)) else {
+        return Err(Error::NeedsApproval(Box::new(proposal)));
     };
-    let body = Value::Object(members);
+    let body = Value::Object(proposal.body.take().unwrap_or(body));
     if let Some(waiting) = waiting(tx, requester, &proposal, &body)? {
         return Ok(waiting);
     }
@@ -165,6 +172,7 @@ pub fn request(tx: &mut Tx<'_>, proposal: Proposal, members: Map<String, Value>)
         reason: proposal.reason,
         policy_id: proposal.policy_id,
         requested_by: requester,
+        api_key_id: api_key(&tx.ctx.actor),
         expires_at: tx.ctx.now + LIFE,
         ..ApprovalFields::default()
     };
@@ -173,7 +181,25 @@ pub fn request(tx: &mut Tx<'_>, proposal: Proposal, members: Map<String, Value>)
     tx.sql::<Integer>("UPDATE approvals SET request = {} WHERE organization_id = {org} AND id = {}")
         .with(|s| s.bind(body).bind(approval.id))
         .run(tx)?;
+    let at_its_end = Enqueue { run_at: Some(approval.fields.expires_at), ..Enqueue::default() };
+    jobs::enqueue(tx, &ExpiryJob::of(&approval), &at_its_end)?;
     Ok(approval)
+}
+
+/// Is there a command that does it later, from a body alone?
+fn can_wait(proposal: &Proposal) -> bool {
+    kinds::named(proposal.kind).is_some_and(|kind| match (proposal.id, proposal.action == Action::Delete.as_str()) {
+        (None, _) => kind.create.is_some(),
+        (Some(_), true) => kind.delete.is_some(),
+        (Some(_), false) => true,
+    })
+}
+
+fn api_key(actor: &Actor) -> Option<Uuid> {
+    match actor {
+        Actor::ApiKey { key, .. } => Some(*key),
+        _ => None,
+    }
 }
 
 fn waiting(tx: &mut Tx<'_>, requester: Id<User>, proposal: &Proposal, body: &Value) -> Result<Option<Approval>> {
@@ -186,8 +212,9 @@ fn waiting(tx: &mut Tx<'_>, requester: Id<User>, proposal: &Proposal, body: &Val
         is("request", body.clone().into()),
         Condition::Compare("expires_at".into(), ">", tx.ctx.now.into()),
     ]);
+    let (id, key) = (proposal.id, api_key(&tx.ctx.actor));
     let found = Approval::load(tx, select)?;
-    Ok(found.into_iter().find(|one| one.fields.resource_id == proposal.id))
+    Ok(found.into_iter().find(|one| one.fields.resource_id == id && one.fields.api_key_id == key))
 }
 
 /// A page of requests: those of the caller, and for ADMIN and MANAGER all of their business units.

@@ -35,6 +35,7 @@ diesel::table! {
         policy_id -> Text,
         status -> Text,
         requested_by -> Uuid,
+        api_key_id -> Nullable<Uuid>,
         decided_by -> Nullable<Uuid>,
         decided_at -> Nullable<Timestamptz>,
         change_set_id -> Nullable<Uuid>,

@@ -42,6 +42,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Reject a request",
             "It is over.",
         ),
+        Endpoint::post("/api/approvals/{id}/cancel", "cancelRequest", cancel)
+            .says(TAG, "Take a request back", "Whoever asked does, while nobody has decided.")
+            .answers::<Approval>(200, &name, "It is over."),
     ]
 }
 
@@ -76,6 +79,10 @@ fn approve(call: Call) -> impl Future<Output = Reply> {
 
 fn reject(call: Call) -> impl Future<Output = Reply> {
     decide(call, approvals::reject)
+}
+
+fn cancel(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| one(&approvals::cancel(tx, request.id()?, request.reason()?)?, tx))
 }
 
 type Verdict = fn(&mut Tx<'_>, Id<Approval>, Patch) -> Result<Approval>;

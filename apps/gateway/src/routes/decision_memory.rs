@@ -1,6 +1,6 @@
 //! Decision memory: what is known about deals, and why they were won and lost.
 use crm_core::{
-    Tx,
+    Record, Tx,
     deals::{
         intel::{self, DealIntel},
         reviews::{self, ReviewInput, WinLossReview},
@@ -8,9 +8,10 @@ use crm_core::{
     masks,
 };
 use crm_forecast::database::patterns::{self, Closed, Patterns};
+use crm_policy::approvals::Approval;
 use serde_json::json;
 
-use super::forecasting::deals;
+use super::{forecasting::deals, resource::WAITS};
 use crate::{
     call::{Call, Reply},
     endpoint::Endpoint,
@@ -41,7 +42,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "notes": "Beat competitors on pricing and features",
                 "learned": "Emphasize data migration support earlier"
             }))
-            .answers::<WinLossReview>(201, "winLossReview", "The review."),
+            .answers::<WinLossReview>(201, "winLossReview", "The review.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS),
         Endpoint::get(INTEL, "readDealIntel", read_intel)
             .says(TAG, "Read what is known about a deal", "Empty, at version 0, where nobody has written anything yet.")
             .answers::<DealIntel>(200, "dealIntel", "What is known."),
@@ -83,7 +85,7 @@ fn read_review(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn create_review(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| {
+    call.propose(|tx, request| {
         let deal = reviews::lock_to_review(tx, request.id_at("dealId")?)?;
         let address = format!("/api/deals/{}/win-loss", deal.id);
         let (review, patch) = request.command::<ReviewInput>()?;

@@ -34,7 +34,7 @@ pub(super) struct Resource<R: Record> {
 }
 
 /// What a 202 means.
-const WAITS: &str =
+pub(super) const WAITS: &str =
     "A policy wants somebody else's approval: nothing is done before, and `Location` tells what becomes of it.";
 
 /// Deletes a record without rules of its own.

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{
     kinds::{self, DELETED},
-    reading::check_visible,
     seal,
+    visibility::check_visible,
 };
 use crate::{
     Error, Id, Result, Tx, filters,

@@ -20,14 +20,15 @@ mod reading;
 mod reverting;
 mod sealing;
 mod verification;
+mod visibility;
 
 pub use as_of::{PastRecord, as_of};
 use chain::Entry;
-use reading::check_manager;
 pub use reading::{of_entity, of_field, recent};
 pub use reverting::{Reversion, RevertStatus, RevertedRecord, revert};
 pub(crate) use sealing::{Unsealed, seal};
 pub use verification::{Finding, Head, Verification, verify};
+use visibility::check_manager;
 
 /// A row of the field history: one field that changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]

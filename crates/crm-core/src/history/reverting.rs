@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::{
     canonical::canonical,
     kinds::{self, DELETED, Kind},
-    reading::check_visible,
     seal,
+    visibility::check_visible,
 };
 use crate::{Error, Patch, Reason, Result, Tx, bulk::BulkError, reason_codes::REVERT};
 

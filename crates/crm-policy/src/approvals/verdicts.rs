@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crm_core::change::Change;
-use crm_core::gate::{Action, Approved, Ask};
+use crm_core::gate::{APPROVER_NOT_ALLOWED, Action, Approved, Ask};
 use crm_core::history::kinds::{self, Kind};
 use crm_core::users::User;
 use crm_core::{Actor, Ctx, Error, Id, Patch, Result, Tx, sessions};
@@ -11,7 +11,7 @@ use diesel::sql_types::Jsonb;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Approval, ApprovalFields, EXPIRED, PENDING, check_visible};
+use super::{Approval, ApprovalFields, CANCELLED, EXPIRED, PENDING, check_visible};
 
 /// Approves a request and does what it asks for, as its requester would do it now.
 ///
@@ -21,16 +21,14 @@ use super::{Approval, ApprovalFields, EXPIRED, PENDING, check_visible};
 /// stands against it; [`Error::Stale`].
 pub fn approve(tx: &mut Tx<'_>, id: Id<Approval>, patch: Patch) -> Result<Approval> {
     let (approval, approver, kind) = open(tx, id)?;
-    let requester = sessions::in_name_of(tx, &Actor::User(approval.fields.requested_by)).map_err(cancelled)?;
-    let requester = Ctx { gate: Arc::new(Approved(Arc::clone(&requester.gate))), ..requester };
-    let standing = tx.acting(&requester, |tx| standing(tx, kind, &approval)).map_err(|_| stale())?;
-    check_fresh(&approval, standing.as_ref())?;
-    check_may_decide(tx, kind, &approval, standing.as_ref())?;
-    let made = tx.acting(&requester, |tx| execute(tx, kind, &approval)).map_err(|error| match error {
-        Error::Forbidden { .. } | Error::NotFound => cancelled(error),
-        Error::Unavailable(_) | Error::Internal(_) => error,
-        error => Error::Conflict { code: "failed", detail: error.to_string() },
-    })?;
+    let requester = sessions::in_name_of(tx, &requester(&approval)).map_err(cancelled)?;
+    let gate = Arc::new(Approved { gate: Arc::clone(&requester.gate), by: tx.ctx.clone() });
+    let requester = Ctx { gate, ..requester };
+    let found = tx.acting(&requester, |tx| standing(tx, kind, &approval)).map_err(gone)?;
+    check_fresh(&approval, found.as_ref())?;
+    standing(tx, kind, &approval)?;
+    check_may_decide(tx, kind, &approval, found.as_ref())?;
+    let made = tx.acting(&requester, |tx| execute(tx, kind, &approval)).map_err(undone)?;
     let change_set = tx.ctx.change_set;
     decide(tx, approval, patch, "executed", |fields| {
         fields.decided_by = Some(approver);
@@ -45,15 +43,33 @@ pub fn approve(tx: &mut Tx<'_>, id: Id<Approval>, patch: Patch) -> Result<Approv
 /// As [`approve`], but for what only doing it can meet.
 pub fn reject(tx: &mut Tx<'_>, id: Id<Approval>, patch: Patch) -> Result<Approval> {
     let (approval, decider, kind) = open(tx, id)?;
-    let standing = standing(tx, kind, &approval).unwrap_or_default();
+    let standing = match standing(tx, kind, &approval) {
+        Err(Error::NotFound) => None,
+        found => found?,
+    };
     check_may_decide(tx, kind, &approval, standing.as_ref())?;
     decide(tx, approval, patch, "rejected", |fields| fields.decided_by = Some(decider))
+}
+
+/// Takes a request of one's own back.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Forbidden`] `not_own_request`; [`Error::Conflict`] `already_decided`, `expired`;
+/// [`Error::Stale`].
+pub fn cancel(tx: &mut Tx<'_>, id: Id<Approval>, patch: Patch) -> Result<Approval> {
+    let approval: Approval = tx.lock(id)?;
+    check_visible(tx.ctx, &approval)?;
+    if tx.ctx.actor.user() != Some(approval.fields.requested_by) {
+        return Err(forbidden("not_own_request", "Who asked takes a request back; somebody else rejects it."));
+    }
+    check_pending(tx, &approval)?;
+    decide(tx, approval, patch, CANCELLED, |_| {})
 }
 
 /// What became of a request that could not be done, if the error says so: what [`close`] notes.
 pub fn ending(error: &Error) -> Option<&'static str> {
     let Error::Conflict { code, .. } = error else { return None };
-    [EXPIRED, "stale", "failed", "cancelled"].into_iter().find(|ending| ending == code)
+    [EXPIRED, "stale", "failed", CANCELLED].into_iter().find(|ending| ending == code)
 }
 
 /// Notes how a request ended that could not be done. What failed with it is undone by then.
@@ -73,24 +89,29 @@ pub fn close(tx: &mut Tx<'_>, id: Id<Approval>, ending: &str, error: &Error) -> 
 fn open(tx: &mut Tx<'_>, id: Id<Approval>) -> Result<(Approval, Id<User>, &'static Kind)> {
     let approval: Approval = tx.lock(id)?;
     check_visible(tx.ctx, &approval)?;
-    let fields = &approval.fields;
-    let forbidden = |code, reason: &str| Error::Forbidden { code, reason: reason.into() };
     let decider = tx.ctx.actor.user().ok_or_else(|| forbidden("person_required", "A person has to decide."))?;
-    if decider == fields.requested_by {
+    if decider == approval.fields.requested_by {
         return Err(forbidden("own_request", "Nobody decides a request of their own; somebody else has to."));
     }
+    check_pending(tx, &approval)?;
+    let kind = kinds::named(&approval.fields.resource);
+    let kind = kind.ok_or_else(|| Error::internal("an approval of an unknown kind"))?;
+    Ok((approval, decider, kind))
+}
+
+fn check_pending(tx: &Tx<'_>, approval: &Approval) -> Result<()> {
+    let Approval { fields, .. } = approval;
     if fields.status != PENDING {
         let detail = format!("The request is {} already.", fields.status);
         return Err(Error::Conflict { code: "already_decided", detail });
     }
-    if fields.expires_at <= tx.ctx.now {
-        return Err(Error::Conflict {
-            code: EXPIRED,
-            detail: "The request was not decided in time; it can be made again.".into(),
-        });
-    }
-    let kind = kinds::named(&fields.resource).ok_or_else(|| Error::internal("an approval of an unknown kind"))?;
-    Ok((approval, decider, kind))
+    if fields.expires_at <= tx.ctx.now { Err(over()) } else { Ok(()) }
+}
+
+/// In whose name a request is done: the key's where a key has asked, with what the key may today.
+fn requester(approval: &Approval) -> Actor {
+    let user = approval.fields.requested_by;
+    approval.fields.api_key_id.map_or(Actor::User(user), |key| Actor::ApiKey { key, user })
 }
 
 /// The record's fields as they stand, locked; none for a record that is still to be made.
@@ -185,6 +206,32 @@ fn set(members: &mut Map<String, Value>, name: &str, value: Value) {
     }
 }
 
+fn forbidden(code: &'static str, reason: &str) -> Error {
+    Error::Forbidden { code, reason: reason.into() }
+}
+
+/// What is said of a request that was not decided in time.
+pub(super) fn over() -> Error {
+    Error::Conflict { code: EXPIRED, detail: "The request was not decided in time; it can be made again.".into() }
+}
+
+/// Why the record that was asked about cannot be had.
+fn gone(error: Error) -> Error {
+    match error {
+        Error::NotFound => stale(),
+        error => error,
+    }
+}
+
+/// Why it could not be done.
+fn undone(error: Error) -> Error {
+    match error {
+        Error::Forbidden { code: APPROVER_NOT_ALLOWED, .. } | Error::Unavailable(_) | Error::Internal(_) => error,
+        Error::Forbidden { .. } | Error::NotFound => cancelled(error),
+        error => Error::Conflict { code: "failed", detail: error.to_string() },
+    }
+}
+
 fn stale() -> Error {
     let detail = "Somebody has changed the record meanwhile, so that this is no longer what was asked for.".into();
     Error::Conflict { code: "stale", detail }
@@ -193,6 +240,6 @@ fn stale() -> Error {
 fn cancelled(error: Error) -> Error {
     match error {
         Error::Unavailable(_) | Error::Internal(_) => error,
-        error => Error::Conflict { code: "cancelled", detail: format!("Who asked may no longer do it: {error}") },
+        error => Error::Conflict { code: CANCELLED, detail: format!("Who asked may no longer do it: {error}") },
     }
 }
