@@ -95,6 +95,11 @@ pub trait Gate: Send + Sync {
     fn hidden(&self, _ctx: &Ctx, _kind: &str, _record: Option<&Map<String, Value>>) -> Vec<String> {
         Vec::new()
     }
+
+    /// Does it depend on the record which fields of this kind the caller does not see?
+    fn hides_by_record(&self, _ctx: &Ctx, _kind: &str) -> bool {
+        false
+    }
 }
 
 /// Where gates come from. Every organization has its own, made from its policies.
@@ -153,6 +158,10 @@ impl Gate for Approved {
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
         self.gate.hidden(ctx, kind, record)
+    }
+
+    fn hides_by_record(&self, ctx: &Ctx, kind: &str) -> bool {
+        self.gate.hides_by_record(ctx, kind)
     }
 }
 

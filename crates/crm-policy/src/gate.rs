@@ -76,6 +76,10 @@ impl PolicyGate {
         );
     }
 
+    fn mask(&self, ctx: &Ctx, kind: &str) -> Option<&Mask> {
+        role(ctx).and_then(|role| self.masks.get(&role)?.get(kind))
+    }
+
     /// Writing a field takes both seeing and editing it: the answer to a write would tell what is there.
     fn decide_field(&self, ctx: &Ctx, kind: &str, name: &str, states: &[Facts]) -> Result<Option<Decision>> {
         let field = format!("{kind}.{name}");
@@ -100,9 +104,12 @@ impl Gate for PolicyGate {
         judge(ask, decisions)
     }
 
+    fn hides_by_record(&self, ctx: &Ctx, kind: &str) -> bool {
+        self.mask(ctx, kind).is_some_and(|mask| !mask.conditional.is_empty())
+    }
+
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
-        let mask = role(ctx).and_then(|role| self.masks.get(&role)?.get(kind));
-        match (mask, record) {
+        match (self.mask(ctx, kind), record) {
             (None, _) => Vec::new(),
             (Some(mask), None) => mask
                 .hidden

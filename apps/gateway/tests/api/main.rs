@@ -14,6 +14,7 @@ mod forecasting;
 mod imports;
 mod leads;
 mod masks;
+mod matrix;
 mod openapi;
 mod organization;
 mod pipelines;
