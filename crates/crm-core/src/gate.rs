@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Actor, Ctx, Error, Result, Tx, change::FieldDiff, users::Role};
+use crate::{Actor, Ctx, Error, Id, Result, Tx, change::FieldDiff, organizations::Organization, users::Role};
 
 /// What the caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,6 +116,19 @@ pub trait Gates: Send + Sync {
     /// # Errors
     /// What the database says.
     fn seed(&self, tx: &mut Tx<'_>) -> Result<()>;
+
+    /// The organizations of which the gates have noted something while they decided that is not written down yet.
+    fn noted(&self) -> Vec<Id<Organization>> {
+        Vec::new()
+    }
+
+    /// Writes down what is noted of the transaction's organization.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn keep(&self, _tx: &mut Tx<'_>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The gate of the program itself, which may do everything; it lets nobody else through.

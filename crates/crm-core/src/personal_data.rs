@@ -133,6 +133,7 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("policies", "name", FreeText),
     ("policies", "resource", Technical),
     ("policies", "role", Technical),
+    ("policy_shadows", "examples", Technical),
     ("queue_jobs", "kind", Technical),
     ("queue_jobs", "last_error", FreeText),
     ("queue_jobs", "payload", FreeText),

@@ -69,6 +69,7 @@ pub mod policies;
 pub mod resource_patterns;
 pub mod scalars;
 mod schema;
+pub mod shadows;
 pub mod simulations;
 pub mod stored_policies;
 mod tables;

@@ -35,6 +35,15 @@ fn nobody_decides_a_request_of_their_own() {
 }
 
 #[test]
+fn no_program_decides() {
+    let (server, _, approval) = asked();
+    let key = json!({"name": "k", "scopes": ["admin"]});
+    let key = server.admin().post("/api/api-keys", &key).expect(201)["apiKey"]["key"].as_str().unwrap().to_owned();
+    assert_eq!(approve(server.with(&key), &approval).refused(403), "person_required");
+    assert_eq!(status(&server, &approval), "pending");
+}
+
+#[test]
 fn approvals_themselves_need_none() {
     let server = Server::governed();
     for action in ["create", "edit"] {

@@ -54,17 +54,25 @@ macro_rules! kind {
         }
     };
     ($record:ty, $update:expr) => {
-        Kind {
-            name: <$record>::KIND,
-            fields: <$record>::FIELDS,
-            envelope: <$record>::envelope,
-            as_of: as_of::stood::<$record>,
-            lock: |tx, id| object(tx.lock::<$record>(id.into())?.fields()),
-            update: |tx, id, patch| $update(tx, id.into(), patch).map(drop),
+        Kind::of::<$record>(|tx, id, patch| $update(tx, id.into(), patch).map(drop))
+    };
+}
+
+impl Kind {
+    /// A kind of record that is read as it stood and set back, by the command that changes one. Kinds of other crates are
+    /// handed to [`super::as_of`] and [`super::revert`].
+    pub const fn of<R: Record>(update: fn(&mut Tx<'_>, Uuid, Patch) -> Result<()>) -> Self {
+        Self {
+            name: R::KIND,
+            fields: R::FIELDS,
+            envelope: R::envelope,
+            as_of: as_of::stood::<R>,
+            lock: |tx, id| object(tx.lock::<R>(id.into())?.fields()),
+            update,
             create: None,
             delete: None,
         }
-    };
+    }
 }
 
 static KINDS: [Kind; 13] = [
@@ -99,6 +107,11 @@ fn update_organization(tx: &mut Tx<'_>, _own: Id<Organization>, patch: Patch) ->
 /// The kind of that name.
 pub fn named(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// The kind of that name, one of `others` if need be.
+pub(super) fn among<'k>(others: &'k [Kind], name: &str) -> Option<&'k Kind> {
+    named(name).or_else(|| others.iter().find(|kind| kind.name == name))
 }
 
 /// What the values of a field are, as far as conditions compare them.

@@ -16,7 +16,7 @@ use super::{Approval, ApprovalFields, CANCELLED, EXPIRED, PENDING, check_visible
 /// Approves a request and does what it asks for, as its requester would do it now.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Forbidden`] `own_request`, or where the caller may not do it either; [`Error::Conflict`]
+/// [`Error::NotFound`]; [`Error::Forbidden`] `own_request`, `person_required`, or where the caller may not do it either; [`Error::Conflict`]
 /// `already_decided`, `expired`, `stale`, `cancelled` where the requester may no longer do it, and `failed` where a rule
 /// stands against it; [`Error::Stale`].
 pub fn approve(tx: &mut Tx<'_>, id: Id<Approval>, patch: Patch) -> Result<Approval> {
@@ -89,7 +89,9 @@ pub fn close(tx: &mut Tx<'_>, id: Id<Approval>, ending: &str, error: &Error) -> 
 fn open(tx: &mut Tx<'_>, id: Id<Approval>) -> Result<(Approval, Id<User>, &'static Kind)> {
     let approval: Approval = tx.lock(id)?;
     check_visible(tx.ctx, &approval)?;
-    let decider = tx.ctx.actor.user().ok_or_else(|| forbidden("person_required", "A person has to decide."))?;
+    let Actor::User(decider) = tx.ctx.actor else {
+        return Err(forbidden("person_required", "A person has to decide, signed in and not by a key of theirs."));
+    };
     if decider == approval.fields.requested_by {
         return Err(forbidden("own_request", "Nobody decides a request of their own; somebody else has to."));
     }
