@@ -16,6 +16,7 @@ use crm_core::{
     door::{Caller, ConsoleRequest},
     sessions::tokens::Secret,
 };
+use crm_policy::approvals;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -310,6 +311,7 @@ pub fn refuse(error: Error, request_id: &str) -> HttpResponse {
         TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
         TOO_SLOW => Some(StatusCode::REQUEST_TIMEOUT),
         UNSUPPORTED => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        approvals::EXPIRED => Some(StatusCode::GONE),
         _ => None,
     };
     match status {
@@ -337,6 +339,19 @@ impl Call {
     /// Answers from one transaction, committed when `work` succeeds and undone otherwise.
     pub async fn write(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
         self.run(move |app, caller, request| app.door.write(caller, |tx| work(tx, request))).await
+    }
+
+    /// As [`Call::write`], of one record through its own command: what somebody else has to approve first is kept as a
+    /// request for approval, in a transaction of its own, and answered with 202.
+    pub async fn propose(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
+        self.run(move |app, caller, request| match app.door.write(caller, |tx| work(tx, request)) {
+            Err(Error::NeedsApproval(proposal)) => app.door.write(caller, |tx| {
+                let body = request.object().unwrap_or_default();
+                crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
+            }),
+            done => done,
+        })
+        .await
     }
 
     /// Answers a request of nobody in particular: signing in.

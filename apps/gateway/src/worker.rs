@@ -7,11 +7,12 @@ use crm_core::{
     imports::{ImportJob, RevertJob},
 };
 use crm_ops::runner::{Runner, Running};
+use crm_policy::approvals::ExpiryJob;
 
 /// Starts a worker that does every kind of job.
 ///
 /// # Errors
 /// Where its threads cannot be started.
 pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
-    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().start()
+    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().register::<ExpiryJob>().start()
 }

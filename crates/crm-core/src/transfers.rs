@@ -2,7 +2,7 @@
 use crate::{
     Error, Id, Reason, Record, Result, Tx,
     business_units::BusinessUnit,
-    change::FieldDiff,
+    change::{FieldDiff, note, propose},
     companies::Company,
     contacts::Contact,
     deals::Deal,
@@ -24,7 +24,8 @@ const UNIT: &str = "businessUnitId";
 /// so that the unit's figures do: closed deals and converted leads.
 ///
 /// # Errors
-/// [`Error::Forbidden`] where the caller may not change one of them, [`Error::Invalid`] where a rule wants a reason.
+/// [`Error::Forbidden`] where the caller may not change one of them, [`Error::Invalid`] where a rule wants a reason,
+/// [`Error::NeedsApproval`] where somebody has to approve one of them first.
 pub(crate) fn transfer(tx: &mut Tx<'_>, from: Id<BusinessUnit>, to: Id<BusinessUnit>, reason: &Reason) -> Result<()> {
     let is = |column: &'static str, word: &str| Condition::Compare(column.into(), "=", word.into());
     let about_nothing =
@@ -66,11 +67,13 @@ fn permit<R: Record>(tx: &mut Tx<'_>, record: &R, diff: &FieldDiff, reason: &Rea
     after.insert(UNIT.into(), diff.new_value.clone());
     let (diffs, given) = (std::slice::from_ref(diff), [UNIT.to_owned()]);
     let (before, after) = (Some(&before), Some(&after));
-    tx.ctx.gate.check(tx.ctx, &Ask { action: Action::Edit, kind: R::KIND, before, after, diffs, given: &given })?;
-    match reason_codes::check::<R>(tx, diffs, reason)? {
-        Some(error) => Err(Error::Invalid(vec![error])),
-        None => Ok(()),
+    let ask = Ask { action: Action::Edit, kind: R::KIND, before, after, diffs, given: &given };
+    let mut waits = None;
+    note(tx.ctx.gate.check(tx.ctx, &ask), &mut waits)?;
+    if let Some(error) = reason_codes::check::<R>(tx, diffs, reason)? {
+        return Err(Error::Invalid(vec![error]));
     }
+    propose(waits, record.id(), record.version())
 }
 
 fn write<R: Record>(

@@ -109,7 +109,9 @@ pub fn preview_file(
     let mut errors = Vec::new();
     check_constants(tx, entity, (options.business_unit_id, options.pipeline_id, options.owner_id), &mut errors)?;
     let definitions = custom_fields::of_kind(tx, entity.kind)?;
-    let fields = fields_of(entity, &definitions, tx.ctx.role == Role::Admin);
+    let mut fields = fields_of(entity, &definitions, tx.ctx.role == Role::Admin);
+    // What would be refused tells of records that are there: it is not told of fields that are hidden.
+    fields.retain(|field| plan::check_seen(tx.ctx, entity, &field.target).is_ok());
     let opened = CsvFile::open(content, &options.file);
     if let Ok(file) = &opened {
         plan::check_mapping(mapping, file.columns(), &fields, &mut errors);

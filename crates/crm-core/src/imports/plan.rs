@@ -13,7 +13,8 @@ use super::{
     targets::{ImportField, Reference, Target, fields_of},
 };
 use crate::{
-    Error, Patch, Reason, Result, Tx, custom_fields, error::FieldError, organizations, record::FieldKind, text::fold,
+    Ctx, Error, Patch, Reason, Result, Tx, companies::Company, contacts::Contact, custom_fields, error::FieldError,
+    masks, organizations, record::FieldKind, text::fold,
 };
 
 /// What is to be done with a file.
@@ -36,6 +37,9 @@ pub(super) struct Item {
 
 impl Plan {
     /// Checks a mapping against the columns of the file and the fields of the record; what is wrong goes to `errors`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Forbidden`] for a column that goes to a field which the caller does not see.
     pub(super) fn new(
         tx: &mut Tx<'_>,
         entity: &'static Entity,
@@ -54,6 +58,7 @@ impl Plan {
                 Err((code, message)) => errors.push(FieldError::new(format!("mapping.{column}"), code, message)),
             }
         }
+        plan.columns.iter().try_for_each(|column| check_seen(tx.ctx, entity, &column.field.target))?;
         plan.columns.sort_by_key(|column| column.index);
         let is_key =
             |column: &&Column| entity.keys.iter().any(|key| column.field.target == Target::Member(key.member()));
@@ -148,6 +153,22 @@ fn reason(options: &ImportOptions, errors: &mut Vec<FieldError>) -> Result<Reaso
             Ok(Reason::default())
         }
         Err(error) => Err(error),
+    }
+}
+
+/// A row that stands for a record which is there already tells what that record holds, and so does a name that is looked up.
+pub(super) fn check_seen(ctx: &Ctx, entity: &Entity, target: &Target) -> Result<()> {
+    let member = match target {
+        Target::Member(name) => name,
+        Target::Custom(_) => "customFields",
+        Target::Reference(reference) => reference.member(),
+        Target::CreatedAt | Target::ClosedAt => return Ok(()),
+    };
+    masks::check_uses(ctx, entity.kind, &[member])?;
+    match target {
+        Target::Reference(Reference::Company | Reference::ParentCompany) => masks::check_use::<Company>(ctx, "name"),
+        Target::Reference(Reference::Contact) => masks::check_use::<Contact>(ctx, "email"),
+        _ => Ok(()),
     }
 }
 

@@ -98,7 +98,7 @@ fn a_move_is_undone_with_what_it_took_along() {
         (activity(&house, &admin, json!({"dealId": deal.id})), task(&house, &admin, json!({"dealId": deal.id})));
     let mover = Ctx { change_set: Id::<Deal>::new().uuid(), ..admin.clone() };
     house.run(&mover, |tx| deals::update(tx, deal.id, patch(json!({"businessUnitId": house.south})))).unwrap();
-    let undone = house.run(&admin, |tx| history::revert(tx, mover.change_set, &patch(json!({})))).unwrap();
+    let undone = house.run(&admin, |tx| history::revert(tx, &[], mover.change_set, &patch(json!({})))).unwrap();
     assert_eq!((undone.reverted, undone.skipped, undone.conflicts), (1, 2, 0));
     assert_eq!(house.find(&admin, activity).fields.business_unit_id, Some(house.north));
     assert_eq!(house.find(&admin, task).fields.business_unit_id, Some(house.north));
