@@ -24,6 +24,7 @@
 //! ```
 mod about;
 pub mod activities;
+pub mod alerts;
 pub mod api_keys;
 pub mod bulk;
 pub mod business_units;

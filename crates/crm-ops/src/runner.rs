@@ -80,6 +80,13 @@ impl Runner {
         self.register::<J>()
     }
 
+    /// Plugs in what jobs find under this type with `JobRun::port`.
+    #[must_use]
+    pub fn plug<T: ?Sized + Send + Sync + 'static>(mut self, port: Arc<T>) -> Self {
+        self.queue.plug(port);
+        self
+    }
+
     /// How many jobs of a queue run at a time: 2 where nothing is said. Each uses one connection while it is in a step.
     #[must_use]
     pub fn slots(mut self, queue: &'static str, slots: usize) -> Self {

@@ -5,8 +5,10 @@
 //! is one transaction that first makes sure that the lease still holds. A worker that was taken for dead can therefore
 //! commit nothing more, and a job whose last step is [`JobRun::finish`] has each effect once, also through `kill -9`.
 //! A [`Recurring`] job is put there by itself whenever its [`Schedule`] says so.
+mod failures;
 mod figures;
 mod lease;
+mod ports;
 mod records;
 mod recurrences;
 mod run;
@@ -19,6 +21,7 @@ use diesel::sql_types as st;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+pub use failures::resolve_failures;
 pub use figures::QueueFigures;
 pub use lease::{Claim, LEASE, Queue};
 pub use records::{QueueJob, QueueJobFields, STATUSES, list, retry};
