@@ -52,6 +52,8 @@ pub struct Request {
     pub address: String,
     /// What program sent it.
     pub user_agent: String,
+    /// Does somebody send it on for another?
+    pub is_forwarded: bool,
     /// Does the console send it?
     pub is_console: bool,
 }
@@ -131,6 +133,7 @@ impl Request {
             id: RequestId::of(request).to_string(),
             address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
             user_agent: text("user-agent").unwrap_or_default().chars().take(300).collect(),
+            is_forwarded: ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| text(name).is_some()),
             is_console: text(crate::console::HEADER).is_some(),
         }
     }
@@ -370,8 +373,9 @@ pub async fn turn<T: Send + 'static>(
     let busy = || Error::Unavailable("every connection is busy".into());
     let permit = permit.await.map_err(|_| busy())?.map_err(|_| busy())?;
     let app = app.clone();
+    let span = tracing::Span::current();
     let done = web::block(move || {
-        let _permit = permit;
+        let (_permit, _entered) = (permit, span.enter());
         work(&app)
     });
     done.await.unwrap_or_else(|_| Err(Error::internal("a request panicked")))

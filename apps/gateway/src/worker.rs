@@ -2,6 +2,7 @@
 use std::{io, sync::Arc};
 
 use crm_core::{
+    alerts::{AlertNotification, Channel},
     database::Database,
     gate::Gates,
     imports::{ImportJob, RevertJob},
@@ -9,10 +10,19 @@ use crm_core::{
 };
 use crm_ops::runner::{Runner, Running};
 
-/// Starts a worker that does every kind of job.
+/// Starts a worker that does every kind of job, and tells of alerts on this channel.
 ///
 /// # Errors
 /// Where its threads cannot be started.
-pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
-    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().recurring::<Pruning>().start()
+pub fn start(database: Database, gates: Arc<dyn Gates>, channel: Option<Arc<dyn Channel>>) -> io::Result<Running> {
+    let runner = match channel {
+        Some(channel) => Runner::new(database, gates).plug(channel),
+        None => Runner::new(database, gates),
+    };
+    runner
+        .register::<AlertNotification>()
+        .register::<ImportJob>()
+        .register::<RevertJob>()
+        .recurring::<Pruning>()
+        .start()
 }

@@ -175,6 +175,9 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("win_loss_reviews", "notes", FreeText),
     ("win_loss_reviews", "outcome", Technical),
     ("win_loss_reviews", "primary_reason_code", Business),
+    ("workers", "host", Technical),
+    ("workers", "program_version", Technical),
+    ("workers", "queues", Technical),
 ];
 
 /// The class of a column, if it is listed.

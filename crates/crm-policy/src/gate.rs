@@ -122,6 +122,7 @@ fn masks(engine: &Engine, role: Role) -> HashMap<String, Mask> {
 
 /// A decision as the domain takes it: the reason of a refusal names the policy.
 fn allowed(decision: Decision) -> Result<()> {
+    metrics::counter!("heimdell_policy_decisions_total", "effect" => decision.effect.as_str()).increment(1);
     match decision.effect {
         Effect::Allow => Ok(()),
         Effect::Deny => Err(Error::Forbidden { code: "policy_denied", reason: decision.reason }),

@@ -15,6 +15,7 @@ mod decision_memory;
 mod exports;
 mod field_history;
 mod forecasting;
+mod health;
 mod imports;
 mod leads;
 mod organization;
@@ -50,6 +51,7 @@ pub const TAGS: &[(&str, &str)] = &[
 /// Every endpoint.
 pub fn all() -> Vec<Endpoint> {
     [
+        health::endpoints(),
         system::endpoints(),
         auth::endpoints(),
         organization::endpoints(),

@@ -36,6 +36,7 @@ impl Things {
             made("/api/saved-views", json!({"entityType": "deal", "name": "View", "isShared": true})),
         );
         keep("/api/imports", import(server));
+        keep("/api/system/jobs", admin.get("/api/system/jobs").expect(200)["jobs"][0]["id"].clone());
         keep(
             "/api/policies",
             made(

@@ -14,6 +14,7 @@ use std::{
 use crm_core::{
     Actor, Error, Tx,
     jobs::{self, Claim, Enqueue, Failure, JobRun, Outcome, Until},
+    vital_signs::VitalSigns,
 };
 use crm_ops::runner::Running;
 use uuid::Uuid;
@@ -206,7 +207,7 @@ fn a_stop_lets_jobs_leave_and_takes_back_those_that_stay() {
     }
     let worker = house.worker().drain(Duration::from_millis(300)).start().unwrap();
     house.until("SELECT count(*) FROM effects", "2");
-    assert!(worker.load().iter().any(|load| load.queue == "slow" && load.running == 2 && load.slots == 2));
+    assert!(worker.load().iter().any(|load| load.name == "slow" && load.running == 2 && load.slots == 2));
     assert_eq!(worker.stop(), 1, "one left by itself");
     assert_eq!(house.text("SELECT string_agg(status || attempts, ',') FROM queue_jobs"), "waiting0,waiting0");
     LATCH.store(true, Ordering::Relaxed);
@@ -270,7 +271,7 @@ fn administrators_see_jobs_and_run_failed_ones_again() {
     let again = house.write(one, |tx| jobs::retry(tx, id)).unwrap();
     assert_eq!((again.fields.status.as_str(), again.fields.attempts), ("waiting", 0));
     assert!(matches!(house.write(two, |tx| jobs::retry(tx, id)), Err(Error::NotFound)));
-    let figures = house.queue().figures().unwrap();
+    let figures = VitalSigns::read(house.queue().database()).unwrap().queues;
     let lies = |f: &jobs::QueueFigures| (f.name.clone(), f.waiting, f.active, f.failed, f.completed_24h);
     assert_eq!(figures.iter().map(lies).collect::<Vec<_>>(), [("default".into(), 1, 0, 1, 0)]);
     assert!(figures[0].oldest_waiting_seconds.is_some());
