@@ -77,6 +77,9 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
         }
     }
     counter!("heimdell_panics_total").absolute(0);
+    for effect in ["allow", "deny", "require_approval"] {
+        counter!("heimdell_policy_decisions_total", "effect" => effect).absolute(0);
+    }
     gauge!("heimdell_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("process_start_time_seconds").set(seconds(clock::now().timestamp()));
     Ok(handle)

@@ -5,6 +5,7 @@ use crm_core::{
     alerts::{AlertNotification, Channel},
     database::Database,
     gate::Gates,
+    history::HistoryVerification,
     imports::{ImportJob, RevertJob},
     pruning::Pruning,
 };
@@ -24,5 +25,6 @@ pub fn start(database: Database, gates: Arc<dyn Gates>, channel: Option<Arc<dyn 
         .register::<ImportJob>()
         .register::<RevertJob>()
         .recurring::<Pruning>()
+        .recurring::<HistoryVerification>()
         .start()
 }

@@ -19,5 +19,6 @@ mod pipelines;
 mod policies;
 mod robustness;
 mod sign_in;
+mod system;
 mod tidy;
 mod work;

@@ -16,6 +16,7 @@ mod canonical;
 mod chain;
 pub(crate) mod kinds;
 mod labels;
+mod nightly;
 mod reading;
 mod reverting;
 mod sealing;
@@ -23,6 +24,7 @@ mod verification;
 
 pub use as_of::{PastRecord, as_of};
 use chain::Entry;
+pub use nightly::HistoryVerification;
 use reading::check_manager;
 pub use reading::{of_entity, of_field, recent};
 pub use reverting::{Reversion, RevertStatus, RevertedRecord, revert};

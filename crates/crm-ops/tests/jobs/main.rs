@@ -3,6 +3,7 @@
 
 mod alerts;
 mod house;
+mod proof;
 mod recurrences;
 
 use std::{
