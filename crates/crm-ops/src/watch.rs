@@ -76,7 +76,7 @@ pub fn look(door: &Door, disk: Option<Disk>) -> Result<()> {
         })?;
     }
     for organization in alerted(door.database())? {
-        door.system_write(organization, clock::now(), |tx| jobs::resolve_failures(tx))?;
+        door.system_write(organization, clock::now(), jobs::resolve_failures)?;
     }
     Ok(())
 }

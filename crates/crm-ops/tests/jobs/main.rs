@@ -162,7 +162,7 @@ fn a_job_comes_with_its_transaction_or_not_at_all() {
 #[test]
 fn a_failed_job_set_to_waiting_by_hand_is_taken_again() {
     let house = House::new(1);
-    house.enqueue(house.organizations[0], &Fragile::Fails);
+    let id = house.enqueue(house.organizations[0], &Fragile::Fails);
     let worker = house.worker().start().unwrap();
     house.until(
         "SELECT status || ' ' || attempts || ' ' || last_error FROM queue_jobs",
@@ -171,7 +171,10 @@ fn a_failed_job_set_to_waiting_by_hand_is_taken_again() {
     assert_eq!(house.text("SELECT string_agg(what, ',') FROM effects"), "the other side says no");
     let mended = format!("INSERT INTO effects (organization_id, what) VALUES ('{}', 'mended')", house.organizations[0]);
     house.run(&mended);
-    house.run("UPDATE queue_jobs SET status = 'waiting', attempts = 0 WHERE status = 'failed'");
+    // The statements of the runbook, as they stand there.
+    let failed = "SELECT * FROM queue_jobs WHERE status = 'failed' ORDER BY created_at DESC LIMIT 20";
+    assert_eq!(house.text(&format!("SELECT id FROM ({failed}) x")), id.to_string());
+    house.run(&format!("UPDATE queue_jobs SET status = 'waiting', attempts = 0 WHERE id = '{id}'"));
     house.until("SELECT status || ' ' || attempts FROM queue_jobs", "completed 1");
     stop(vec![worker]);
     assert_eq!(house.text("SELECT last_error IS NULL FROM queue_jobs"), "true");

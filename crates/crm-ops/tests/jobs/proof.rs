@@ -51,10 +51,9 @@ fn url() -> Option<String> {
 fn a_worker_process() {
     let Some(url) = url() else { return };
     let database = Database::open(&url, Settings { max_size: 4, ..Settings::default() }).unwrap();
-    let running = Runner::new(database, Arc::new(Roles)).register::<Effect>().slots("default", 2).start().unwrap();
+    let _running = Runner::new(database, Arc::new(Roles)).register::<Effect>().slots("default", 2).start().unwrap();
     loop {
         sleep(Duration::from_secs(3600));
-        drop(running.waker());
     }
 }
 
