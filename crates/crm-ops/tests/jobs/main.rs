@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod alerts;
+mod discord;
 mod house;
 mod proof;
 mod recurrences;
