@@ -10,6 +10,7 @@ use crm_core::{
     pruning::Pruning,
 };
 use crm_ops::runner::{Runner, Running};
+use crm_policy::approvals::ExpiryJob;
 
 /// Starts a worker that does every kind of job, and tells of alerts on this channel.
 ///
@@ -24,6 +25,7 @@ pub fn start(database: Database, gates: Arc<dyn Gates>, channel: Option<Arc<dyn 
         .register::<AlertNotification>()
         .register::<ImportJob>()
         .register::<RevertJob>()
+        .register::<ExpiryJob>()
         .recurring::<Pruning>()
         .recurring::<HistoryVerification>()
         .start()

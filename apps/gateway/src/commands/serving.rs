@@ -7,6 +7,7 @@ use gateway::{
     app::App,
     config::{Listening, Storage, Watching},
     demo::{self, Filled, Scale},
+    notes::NoteKeeper,
     server, worker,
 };
 
@@ -23,16 +24,18 @@ fn run(house: House, storage: &Storage, listening: &Listening, watching: &Watchi
         true => None,
         false => Some(worker::start(house.door.database().clone(), Arc::clone(&house.gates), channel)?),
     };
+    let notes = NoteKeeper::start(house.door.clone())?;
     let stopping = Arc::new(AtomicBool::new(false));
     let watch = Watch::start(house.door.clone(), storage.home.clone())?;
     let connections = usize::try_from(storage.connections).unwrap_or(8);
-    let app = App::new(house.door.clone(), connections, stopping);
+    let app = App::new(house.door.clone(), connections, stopping)?;
     let app = App { data_folder: storage.home.clone(), metrics_token, ..app };
     let served = actix_web::rt::System::new().block_on(server::serve(app, listening));
     drop(watch);
     if let Some(worker) = worker {
         report(worker.stop());
     }
+    notes.stop();
     house.close()?;
     served.map_err(Failure::from)
 }
@@ -43,10 +46,12 @@ pub(crate) fn work(storage: &Storage, watching: &Watching) -> Result<(), Failure
     let house = House::open(storage)?;
     let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates), channel)?;
     let watch = Watch::start(house.door.clone(), storage.home.clone())?;
+    let notes = NoteKeeper::start(house.door.clone())?;
     tracing::info!("waiting for jobs");
     actix_web::rt::System::new().block_on(server::end_is_wanted());
     drop(watch);
     report(worker.stop());
+    notes.stop();
     house.close()
 }
 

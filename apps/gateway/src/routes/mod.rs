@@ -3,6 +3,7 @@ use crate::endpoint::Endpoint;
 
 mod activities;
 mod alerts;
+pub(crate) mod approvals;
 mod auth;
 mod bulk;
 mod business_units;
@@ -76,6 +77,7 @@ pub fn all() -> Vec<Endpoint> {
         custom_fields::endpoints(),
         policies::endpoints(),
         alerts::endpoints(),
+        approvals::endpoints(),
     ]
     .into_iter()
     .flatten()
