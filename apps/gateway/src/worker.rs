@@ -2,7 +2,7 @@
 use std::{io, sync::Arc};
 
 use crm_core::{
-    alerts::{AlertNotification, Channel},
+    alerts::AlertNotification,
     database::Database,
     gate::Gates,
     history::HistoryVerification,
@@ -12,21 +12,21 @@ use crm_core::{
 use crm_ops::runner::{Runner, Running};
 use crm_policy::approvals::ExpiryJob;
 
-/// Starts a worker that does every kind of job, and tells of alerts on this channel.
-///
-/// # Errors
-/// Where its threads cannot be started.
-pub fn start(database: Database, gates: Arc<dyn Gates>, channel: Option<Arc<dyn Channel>>) -> io::Result<Running> {
-    let runner = match channel {
-        Some(channel) => Runner::new(database, gates).plug(channel),
-        None => Runner::new(database, gates),
-    };
-    runner
+/// A worker that does every kind of job, not started yet.
+pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
+    Runner::new(database, gates)
         .register::<AlertNotification>()
         .register::<ImportJob>()
         .register::<RevertJob>()
         .register::<ExpiryJob>()
         .recurring::<Pruning>()
         .recurring::<HistoryVerification>()
-        .start()
+}
+
+/// Starts a worker that does every kind of job, and tells nobody outside of alerts.
+///
+/// # Errors
+/// Where its threads cannot be started.
+pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
+    runner(database, gates).start()
 }

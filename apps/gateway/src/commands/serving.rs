@@ -2,7 +2,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use crm_core::{alerts::Channel, clock, sessions::tokens::Secret};
-use crm_ops::{discord::DiscordWebhook, watch::Watch};
+use crm_ops::{discord::DiscordWebhook, runner::Running, watch::Watch};
 use gateway::{
     app::App,
     config::{Listening, Storage, Watching},
@@ -22,7 +22,7 @@ fn run(house: House, storage: &Storage, listening: &Listening, watching: &Watchi
     let (channel, metrics_token) = (channel(watching)?, metrics_token(watching)?);
     let worker = match listening.no_workers {
         true => None,
-        false => Some(worker::start(house.door.database().clone(), Arc::clone(&house.gates), channel)?),
+        false => Some(start_worker(&house, channel)?),
     };
     let notes = NoteKeeper::start(house.door.clone())?;
     let stopping = Arc::new(AtomicBool::new(false));
@@ -44,7 +44,7 @@ fn run(house: House, storage: &Storage, listening: &Listening, watching: &Watchi
 pub(crate) fn work(storage: &Storage, watching: &Watching) -> Result<(), Failure> {
     let channel = channel(watching)?;
     let house = House::open(storage)?;
-    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates), channel)?;
+    let worker = start_worker(&house, channel)?;
     let watch = Watch::start(house.door.clone(), storage.home.clone())?;
     let notes = NoteKeeper::start(house.door.clone())?;
     tracing::info!("waiting for jobs");
@@ -53,6 +53,15 @@ pub(crate) fn work(storage: &Storage, watching: &Watching) -> Result<(), Failure
     report(worker.stop());
     notes.stop();
     house.close()
+}
+
+fn start_worker(house: &House, channel: Option<Arc<dyn Channel>>) -> Result<Running, Failure> {
+    let runner = worker::runner(house.door.database().clone(), Arc::clone(&house.gates));
+    let runner = match channel {
+        Some(channel) => runner.plug(channel),
+        None => runner,
+    };
+    Ok(runner.start()?)
 }
 
 /// Where alerts are told outside, if that is wanted.

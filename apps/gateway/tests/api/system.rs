@@ -32,7 +32,7 @@ fn health_tells_everybody_little_and_administrators_all() {
     assert_eq!(names(&found["checks"], "failing"), ["workers"]);
     assert!(names(&found["checks"], "warning").contains(&"backup".to_owned()), "{found}");
 
-    let running = worker::start(server.door.database().clone(), Arc::new(Roles), None).unwrap();
+    let running = worker::start(server.door.database().clone(), Arc::new(Roles)).unwrap();
     let alive = |client: Client<'_>| client.get("/health/workers").expect(200)["workers"].clone();
     for _ in 0..200 {
         if alive(server.admin()) != json!([]) {
