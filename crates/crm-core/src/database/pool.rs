@@ -283,7 +283,7 @@ fn now() -> Instant {
 
 /// Adds what lets a dead network be noticed within seconds, unless the URL says otherwise. On a Unix socket libpq
 /// ignores all but the name.
-fn with_limits(url: &str, application_name: &str) -> String {
+pub(super) fn with_limits(url: &str, application_name: &str) -> String {
     let limits = [
         ("application_name", application_name),
         ("connect_timeout", "2"),
