@@ -20,15 +20,12 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{app::App, problem::Problem, reply::Answer};
+use crate::{app::App, problem::Problem, reply::Answer, turns::turn};
 
 /// The largest JSON body.
 pub const LARGEST_BODY: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a request waits for its turn at the database before it is told to come again.
-pub(crate) const TURN_DEADLINE: Duration = Duration::from_secs(2);
-
 /// What a handler answers.
 pub type Reply = HttpResponse;
 
@@ -355,24 +352,4 @@ impl Call {
             Err(error) => refuse(error, &id),
         }
     }
-}
-
-/// Runs `work` on a blocking thread when a connection is likely to be free. Requests wait here, where waiting costs
-/// nothing, and not as blocked threads.
-///
-/// # Errors
-/// [`Error::Unavailable`] when the turn does not come in time, [`Error::Internal`] when `work` panics.
-pub async fn turn<T: Send + 'static>(
-    app: &web::Data<App>,
-    work: impl FnOnce(&App) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let permit = tokio::time::timeout(TURN_DEADLINE, Arc::clone(&app.turns).acquire_owned());
-    let busy = || Error::Unavailable("every connection is busy".into());
-    let permit = permit.await.map_err(|_| busy())?.map_err(|_| busy())?;
-    let app = app.clone();
-    let done = web::block(move || {
-        let _permit = permit;
-        work(&app)
-    });
-    done.await.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
 }

@@ -68,11 +68,8 @@ impl Scratch {
     /// Makes an empty one, and drops those that a killed process has left behind.
     fn new(place: &Place) -> Result<Self, Error> {
         let mut admin = administrator(place)?;
-        let locked: Got =
-            sql_query("select pg_try_advisory_lock($1) as got").bind::<st::BigInt, _>(LOCK).get_result(&mut admin)?;
-        if !locked.got {
-            return Err(Error::Refused("another backup is being restored or verified on this server".to_owned()));
-        }
+        // Waits for whoever restores or verifies on this server, a minute at most.
+        sql_query("select pg_advisory_lock($1)").bind::<st::BigInt, _>(LOCK).execute(&mut admin).map_err(busy)?;
         let leftovers: Vec<Found> =
             sql_query("select datname::text as name from pg_database where starts_with(datname, $1)")
                 .bind::<st::Text, _>(PREFIX)
@@ -163,6 +160,15 @@ pub(super) fn exists(admin: &mut PgConnection, database: &str) -> Result<bool, E
         .bind::<st::Text, _>(database)
         .get_result(admin)?;
     Ok(found.got)
+}
+
+fn busy(error: diesel::result::Error) -> Error {
+    match error.into() {
+        database::Error::TimedOut(_) => {
+            Error::Refused("another backup is being restored or verified on this server".to_owned())
+        }
+        error => Error::Database(error),
+    }
 }
 
 /// A name as SQL quotes it.

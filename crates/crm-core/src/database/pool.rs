@@ -191,6 +191,15 @@ impl Database {
         Ok(connection)
     }
 
+    /// Whether the server answers at all, asked on a connection of its own: within two seconds, where the URL does not
+    /// say otherwise. A server that refuses the connection answers too.
+    pub fn answers(&self) -> bool {
+        match PgConnection::establish(&self.url) {
+            Ok(_) => true,
+            Err(error) => error.to_string().contains("FATAL:"),
+        }
+    }
+
     /// How the pool is used, for the metrics.
     pub fn usage(&self) -> Usage {
         let state = self.pool.state();

@@ -176,7 +176,7 @@ pub(super) fn failed(count: i64) -> Checkup {
         count => Checkup::warning(
             "failed_jobs",
             format!("{count} jobs were given up within a day"),
-            "read last_error at GET /api/system/jobs?status=failed or in queue_jobs, mend the cause, and retry them",
+            "read last_error in queue_jobs, mend the cause, and set them back to waiting (docs/RUNBOOK.md)",
         ),
     }
 }
