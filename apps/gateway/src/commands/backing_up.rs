@@ -61,7 +61,9 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
 
 /// The database at a URL, for the programs that dump and restore it.
 pub(super) fn place(url: &str, storage: &Storage) -> Result<Place, Failure> {
-    Ok(Place { pg_bin: storage.pg_bin.clone(), path: storage.path.clone(), ..Place::new(url)? })
+    let mut place = Place::new(url)?;
+    (place.pg_bin, place.path) = (storage.pg_bin.clone(), storage.path.clone());
+    Ok(place)
 }
 
 /// A manifest in a few words.

@@ -75,7 +75,7 @@ fn script(port: u16) -> String {
 fn seed() -> String {
     format!(
         "{PSQL} --command=\"insert into queue_jobs (organization_id, id, queue, kind, payload, status, attempts, run_at, \
-         created_at, updated_at) select id, '{JOB}', 'default', 'import', '{{}}', 'failed', 12, now(), now(), now() \
+         created_at, updated_at) select id, '{JOB}', 'imports', 'import', '{{}}', 'failed', 12, now(), now(), now() \
          from organizations\"\n"
     )
 }
