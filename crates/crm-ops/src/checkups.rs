@@ -109,7 +109,7 @@ pub fn judge(facts: &Facts) -> Vec<Checkup> {
     checkups.extend(facts.data_folder.iter().map(|folder| verdicts::disk("disk_of_data", folder)));
     checkups.push(verdicts::connection(&facts.database));
     if let Ok(database) = &facts.database {
-        checkups.extend(of_database(database, facts.connections));
+        checkups.extend(of_database(database, facts));
     }
     checkups.extend(facts.client_programs.iter().map(verdicts::client_programs));
     checkups.extend(facts.backup_folder.iter().map(|folder| verdicts::disk("disk_of_backups", folder)));
@@ -117,25 +117,26 @@ pub fn judge(facts: &Facts) -> Vec<Checkup> {
     checkups
 }
 
-fn of_database(database: &DatabaseFacts, connections: u32) -> Vec<Checkup> {
+fn of_database(database: &DatabaseFacts, facts: &Facts) -> Vec<Checkup> {
     let mut checkups = vec![
         verdicts::version(database.version),
         verdicts::migrations(&database.pending_migrations),
         verdicts::extensions(&database.missing_extensions),
         verdicts::clock(database.clock_ahead_milliseconds),
         verdicts::durability(database),
-        verdicts::connections(database, connections),
+        verdicts::connections(database, facts.connections),
     ];
-    checkups.extend(database.contents.iter().flat_map(of_contents));
+    checkups.extend(database.contents.iter().flat_map(|contents| of_contents(contents, facts.now)));
     checkups
 }
 
-fn of_contents(contents: &ContentFacts) -> Vec<Checkup> {
+fn of_contents(contents: &ContentFacts, now: DateTime<Utc>) -> Vec<Checkup> {
     vec![
         verdicts::zones(&contents.unknown_zones),
         verdicts::backlog(contents.oldest_waiting_seconds),
         verdicts::abandoned(contents.abandoned_jobs),
         verdicts::failed(contents.failed_jobs),
+        verdicts::backup(contents, now),
     ]
 }
 

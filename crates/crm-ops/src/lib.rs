@@ -2,6 +2,7 @@
 //! what failed.
 //!
 //! - [`runner`]: takes jobs from the queue of `crm_core::jobs` and runs them.
+//! - [`discord`]: alerts on a Discord channel.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
@@ -32,6 +33,8 @@
 
 pub mod backoff;
 pub mod checkups;
+pub mod discord;
 mod handlers;
 pub mod runner;
 pub mod webhooks;
+mod worker;

@@ -2,6 +2,7 @@
 use crate::endpoint::Endpoint;
 
 mod activities;
+mod alerts;
 mod auth;
 mod bulk;
 mod business_units;
@@ -72,6 +73,7 @@ pub fn all() -> Vec<Endpoint> {
         imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
+        alerts::endpoints(),
     ]
     .into_iter()
     .flatten()

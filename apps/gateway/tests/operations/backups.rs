@@ -201,7 +201,8 @@ fn a_database_in_use_is_replaced_only_on_demand_and_kept() {
 #[test]
 fn a_bad_backup_is_refused_and_nothing_is_lost() {
     let ground = Ground::founded();
-    let (before, dump) = (ground.content(), ground.back_up());
+    let dump = ground.back_up();
+    let before = ground.content();
     let good = (fs::read(&dump).unwrap(), fs::read(dump.with_extension("json")).unwrap());
     let cases: [(&str, &dyn Fn()); 7] = [
         ("bytes instead of", &|| fs::write(&dump, &good.0[..good.0.len() - 1]).unwrap()),
@@ -237,7 +238,12 @@ fn a_bad_backup_is_refused_and_nothing_is_lost() {
     }
     assert_eq!(ground.content(), before);
     assert_eq!(ground.databases(&format!("{}_before_", ground.database.name())), Vec::<String>::new());
-    said(&mut ground.command(&["backup", "--verify", dump.to_str().unwrap()]));
+    let verified = "select count(verified_at)::text || ' of ' || count(*) as text from backups";
+    assert_eq!(texts(&mut ground.database.connect(), verified), ["0 of 1"]);
+    for _ in 0..2 {
+        said(&mut ground.command(&["backup", "--verify", dump.to_str().unwrap()]));
+        assert_eq!(texts(&mut ground.database.connect(), verified), ["1 of 1"]);
+    }
 }
 
 #[test]

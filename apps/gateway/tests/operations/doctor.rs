@@ -33,7 +33,11 @@ fn each_fault_is_found() {
     let database = TestDatabase::new();
     let acme = TestOrganization::new(&database, "acme");
     let mut connection = database.connect();
-    assert_eq!(examine(&database.url(), free()).0, Vec::new());
+    assert_eq!(examine(&database.url(), free()).0[0].0, "backup");
+    let verified =
+        "insert into backups (id, file_name, started_at, verified_at) values (gen_random_uuid(), 'x', now(), now())";
+    connection.batch_execute(verified).unwrap();
+    assert_eq!(examine(&database.url(), free()), (Vec::new(), false), "a server without fsync is no good one");
 
     let server = Process::start(program(&database.url()));
     let port: u16 = server.address.rsplit(':').next().unwrap().parse().unwrap();

@@ -16,6 +16,7 @@ use super::{
     folders::{self, manifest_path},
     manifests::{self, checksum, private_file},
     programs::{Programs, checked},
+    register,
 };
 use crate::{
     clock,
@@ -56,6 +57,7 @@ pub fn create(place: &Place, folder: &Path, progress: &dyn Fn(Progress)) -> Resu
     let panicked = || Error::Refused("the thread that waited for pg_dump has died".to_owned());
     checked("pg_dump", dumped.map_err(|_| panicked())?.map_err(Error::at("pg_dump"))?)?;
     let (tables, needed) = read?;
+    source.batch_execute("rollback")?;
 
     progress(Progress::Summing);
     let (sha256, size) = checksum(&new.0)?;
@@ -74,7 +76,9 @@ pub fn create(place: &Place, folder: &Path, progress: &dyn Fn(Progress)) -> Resu
         tables,
     };
     manifest.write(&manifest_path(&path))?;
-    Ok(Backup { path, manifest })
+    let backup = Backup { path, manifest };
+    register::note(&mut source, &backup, None)?;
+    Ok(backup)
 }
 
 /// A connection that may take its time.

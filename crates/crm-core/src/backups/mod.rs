@@ -20,6 +20,7 @@ mod creation;
 mod folders;
 mod manifests;
 mod programs;
+mod register;
 mod restoration;
 mod scratch;
 mod verification;

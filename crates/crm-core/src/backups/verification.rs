@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types as st};
 use uuid::Uuid;
 
-use super::{Backup, Error, Place, Progress, creation::connect, scratch::Scratch};
+use super::{Backup, Error, Place, Progress, creation::connect, register, scratch::Scratch};
 use crate::{
     Door, clock,
     database::{Database, Settings, migrations},
@@ -32,7 +32,8 @@ struct Organization {
 }
 
 /// Restores a backup into a scratch database on the server of `place`, compares it with the manifest, and verifies the
-/// chain of each field history. The scratch database is dropped, whatever comes out.
+/// chain of each field history; then notes in the database of `place` that the backup is good. The scratch database is
+/// dropped, whatever comes out.
 ///
 /// # Errors
 /// [`Error::Damaged`], [`Error::Different`], [`Error::BrokenHistory`]; see [`Error`] for the rest.
@@ -55,6 +56,7 @@ pub fn verify(place: &Place, backup: &Backup, progress: &dyn Fn(Progress)) -> Re
         }
         history_rows += found.checked;
     }
+    register::note(&mut connect(&place.address)?, backup, Some(clock::now()))?;
     let manifest = &backup.manifest;
     Ok(Verified { tables: manifest.tables.len(), rows: manifest.rows(), histories: organizations.len(), history_rows })
 }

@@ -54,6 +54,12 @@ pub struct ContentFacts {
     /// Jobs that were given up within the last day.
     #[diesel(sql_type = BigInt)]
     pub failed_jobs: i64,
+    /// When a backup was last verified.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub backup_verified_at: Option<DateTime<Utc>>,
+    /// Whether there is anything to back up: an organization.
+    #[diesel(sql_type = Bool)]
+    pub is_in_use: bool,
 }
 
 #[derive(QueryableByName)]
@@ -94,7 +100,7 @@ pub fn of_database(url: &str) -> Result<DatabaseFacts, Error> {
          (select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()) as connections, \
          array(select wanted from unnest(array['btree_gin', 'pg_trgm']) as wanted \
                where wanted not in (select extname from pg_extension)) as missing_extensions, \
-         clock_timestamp() as now, to_regclass('queue_jobs') is not null as has_tables",
+         clock_timestamp() as now, to_regclass('backups') is not null as has_tables",
     )
     .get_result(&mut connection)?;
     // The server's clock was read somewhere between the two readings of ours.
@@ -122,7 +128,8 @@ fn of_contents(connection: &mut PgConnection) -> Result<ContentFacts, Error> {
          (select extract(epoch from now() - min(run_at))::bigint from queue_jobs \
           where status = 'waiting' and run_at <= now()) as oldest_waiting_seconds, \
          (select count(*) from queue_jobs where status = 'active' and lease_until < now() - interval '30 s') as abandoned_jobs, \
-         (select count(*) from queue_jobs where status = 'failed' and updated_at > now() - interval '1 day') as failed_jobs",
+         (select count(*) from queue_jobs where status = 'failed' and updated_at > now() - interval '1 day') as failed_jobs, \
+         (select max(verified_at) from backups) as backup_verified_at, exists (select from organizations) as is_in_use",
     );
     Ok(facts.get_result(connection)?)
 }

@@ -1,7 +1,8 @@
 //! One verdict to a thing that is looked at: from the facts to what to do.
+use chrono::{DateTime, TimeDelta, Utc};
 use crm_core::database::{
     OLDEST_MAJOR,
-    facts::{DatabaseFacts, FolderFacts},
+    facts::{ContentFacts, DatabaseFacts, FolderFacts},
 };
 
 use super::{Checkup, Port};
@@ -10,6 +11,8 @@ use super::{Checkup, Port};
 const CLOCK_LIMIT: i64 = 5_000;
 /// How long a job may wait that could begin, in seconds.
 const BACKLOG_LIMIT: i64 = 120;
+/// How old the last verified backup may be: a day, and some hours to make it in.
+const BACKUP_LIMIT: TimeDelta = TimeDelta::hours(26);
 
 /// Can others get into the folder of the data?
 pub(super) fn rights(folder: &FolderFacts) -> Checkup {
@@ -181,6 +184,22 @@ pub(super) fn failed(count: i64) -> Checkup {
     }
 }
 
+/// Is there a good backup, and not too old a one?
+pub(super) fn backup(contents: &ContentFacts, now: DateTime<Utc>) -> Checkup {
+    const CHECK: &str = "backup";
+    let remedy = "heimdell backup --verify, every night";
+    match contents.backup_verified_at {
+        Some(at) if now - at <= BACKUP_LIMIT => {
+            Checkup::ok(CHECK, format!("a backup was verified on {}", at.format("%Y-%m-%d at %H:%M UTC")))
+        }
+        Some(at) => {
+            Checkup::warning(CHECK, format!("the last verified backup is {} hours old", (now - at).num_hours()), remedy)
+        }
+        None if !contents.is_in_use => Checkup::ok(CHECK, "there is nothing to back up"),
+        None => Checkup::warning(CHECK, "no backup was ever verified", remedy),
+    }
+}
+
 /// Can a backup be made?
 pub(super) fn client_programs(found: &Result<u32, String>) -> Checkup {
     match found {
@@ -204,7 +223,6 @@ pub(super) fn port(port: &Port) -> Checkup {
 mod tests {
     use super::*;
     use crate::checkups::{Facts, State, judge, worst};
-    use crm_core::database::facts::ContentFacts;
 
     fn database() -> DatabaseFacts {
         DatabaseFacts {
@@ -222,8 +240,14 @@ mod tests {
                 oldest_waiting_seconds: None,
                 abandoned_jobs: 0,
                 failed_jobs: 0,
+                backup_verified_at: Some(now()),
+                is_in_use: true,
             }),
         }
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-05T09:00:00Z".parse().unwrap()
     }
 
     fn folder() -> FolderFacts {
@@ -232,6 +256,7 @@ mod tests {
 
     fn facts() -> Facts {
         Facts {
+            now: now(),
             data_folder: Some(folder()),
             backup_folder: Some(folder()),
             database: Ok(database()),
@@ -255,7 +280,7 @@ mod tests {
         let checkups = judge(&facts());
         assert_eq!(worst(&checkups), State::Ok, "{checkups:?}");
         assert!(checkups.iter().all(|checkup| checkup.remedy.is_none()));
-        assert_eq!(checkups.len(), 16);
+        assert_eq!(checkups.len(), 17);
     }
 
     #[test]
@@ -282,6 +307,8 @@ mod tests {
             ("job_backlog", Error, within(|contents| contents.oldest_waiting_seconds = Some(121))),
             ("abandoned_jobs", Error, within(|contents| contents.abandoned_jobs = 1)),
             ("failed_jobs", Warning, within(|contents| contents.failed_jobs = 1)),
+            ("backup", Warning, within(|contents| contents.backup_verified_at = None)),
+            ("backup", Warning, within(|contents| contents.backup_verified_at = Some(now() - TimeDelta::hours(27)))),
             ("client_programs", Error, Facts { client_programs: Some(Err("none".to_owned())), ..facts() }),
             ("port", Error, Facts { port: Port::Taken("in use".to_owned()), ..facts() }),
         ];
@@ -299,6 +326,8 @@ mod tests {
             changed(|database| database.clock_ahead_milliseconds = 5_000),
             changed(|database| database.connections = 89),
             within(|contents| contents.oldest_waiting_seconds = Some(120)),
+            within(|contents| contents.backup_verified_at = Some(now() - TimeDelta::hours(26))),
+            within(|contents| (contents.backup_verified_at, contents.is_in_use) = (None, false)),
             Facts { port: Port::Ours, data_folder: None, backup_folder: None, ..facts() },
         ] {
             assert_eq!(worst(&judge(&facts)), State::Ok, "{facts:?}");
