@@ -12,7 +12,7 @@ use diesel::{
 };
 
 use super::{
-    Backup, Error, Manifest, Place, Progress, SealingKeys, contents,
+    Backup, Error, Manifest, Place, Progress, SealingKeys, TableContent, contents,
     folders::{self, manifest_path},
     manifests::{self, checksum, private_file},
     programs::{Programs, checked},
@@ -40,28 +40,10 @@ pub fn create(place: &Place, folder: &Path, progress: &dyn Fn(Progress)) -> Resu
     let new = Unfinished(path.with_extension("dump.new"));
     drop(private_file(&new.0)?);
 
-    source.batch_execute("begin isolation level repeatable read read only")?;
-    let snapshot: Text = sql_query("select pg_export_snapshot() as text").get_result(&mut source)?;
-    let mut command = programs.dump(&place.address, &snapshot.text, &new.0);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(Error::at("pg_dump"))?;
-    let (dumped, read) = thread::scope(|scope| {
-        let dumping = scope.spawn(|| child.wait_with_output());
-        let read =
-            contents::read(&mut source, progress).and_then(|tables| Ok((tables, contents::sealing_keys(&mut source)?)));
-        while !dumping.is_finished() {
-            progress(Progress::Writing(fs::metadata(&new.0).map_or(0, |facts| facts.len())));
-            thread::sleep(LOOK);
-        }
-        (dumping.join(), read)
-    });
-    let panicked = || Error::Refused("the thread that waited for pg_dump has died".to_owned());
-    checked("pg_dump", dumped.map_err(|_| panicked())?.map_err(Error::at("pg_dump"))?)?;
-    let (tables, needed) = read?;
-    source.batch_execute("rollback")?;
+    let (tables, needed) = dump(&mut source, place, &programs, &new.0, progress)?;
 
     progress(Progress::Summing);
     let (sha256, size) = checksum(&new.0)?;
-    fs::rename(&new.0, &path).map_err(Error::at(&path))?;
     let manifest = Manifest {
         format: manifests::FORMAT,
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -75,10 +57,39 @@ pub fn create(place: &Place, folder: &Path, progress: &dyn Fn(Progress)) -> Resu
         sealing_keys: SealingKeys { included: false, needed },
         tables,
     };
+    // The dump gets its name last: one that has it is whole, and has its manifest.
     manifest.write(&manifest_path(&path))?;
+    fs::rename(&new.0, &path).map_err(Error::at(&path))?;
     let backup = Backup { path, manifest };
     register::note(&mut source, &backup, None)?;
     Ok(backup)
+}
+
+/// Writes the dump, and reads meanwhile, in the same snapshot, what each table holds and which keys its secrets need.
+fn dump(
+    source: &mut PgConnection,
+    place: &Place,
+    programs: &Programs,
+    file: &Path,
+    progress: &dyn Fn(Progress),
+) -> Result<(Vec<TableContent>, Vec<String>), Error> {
+    source.batch_execute("begin isolation level repeatable read read only")?;
+    let snapshot: Text = sql_query("select pg_export_snapshot() as text").get_result(source)?;
+    let mut command = programs.dump(&place.address, &snapshot.text, file);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(Error::at("pg_dump"))?;
+    let (dumped, read) = thread::scope(|scope| {
+        let dumping = scope.spawn(|| child.wait_with_output());
+        let read = contents::read(source, progress).and_then(|tables| Ok((tables, contents::sealing_keys(source)?)));
+        while !dumping.is_finished() {
+            progress(Progress::Writing(fs::metadata(file).map_or(0, |facts| facts.len())));
+            thread::sleep(LOOK);
+        }
+        (dumping.join(), read)
+    });
+    let panicked = || Error::Refused("the thread that waited for pg_dump has died".to_owned());
+    checked("pg_dump", dumped.map_err(|_| panicked())?.map_err(Error::at("pg_dump"))?)?;
+    source.batch_execute("rollback")?;
+    read
 }
 
 /// A connection that may take its time.
