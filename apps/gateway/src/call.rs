@@ -20,12 +20,13 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{app::App, problem::Problem, reply::Answer, turns::turn};
+use crate::{app::App, problem::Problem, reply::Answer, turns::while_the_database_answers};
 
 /// The largest JSON body.
 pub const LARGEST_BODY: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
 /// What a handler answers.
 pub type Reply = HttpResponse;
 
@@ -352,4 +353,17 @@ impl Call {
             Err(error) => refuse(error, &id),
         }
     }
+}
+
+/// Runs `work` on a blocking thread when a connection is likely to be free. Requests wait here, where waiting costs
+/// nothing, and not as blocked threads.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the turn does not come in time, [`Error::Internal`] when `work` panics.
+pub async fn turn<T: Send + 'static>(
+    app: &web::Data<App>,
+    work: impl FnOnce(&App) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let at = app.clone();
+    while_the_database_answers(app.door.database(), app.turns.take(move || work(&at))).await?
 }

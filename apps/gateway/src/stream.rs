@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     call::{Call, Reply, Request, refuse},
-    turns::{TURN_DEADLINE, while_the_database_answers},
+    turns,
 };
 
 /// How many pieces wait for a slow client at most.
@@ -52,7 +52,7 @@ pub async fn file<P: 'static>(
     let (app, caller, request) = call.into_parts();
     let id = request.id.clone();
     // A long file keeps its connection: a few at a time, so that the others stay for requests.
-    let turn = tokio::time::timeout(TURN_DEADLINE, Arc::clone(&app.files).acquire_owned()).await;
+    let turn = tokio::time::timeout(turns::DEADLINE, Arc::clone(&app.files).acquire_owned()).await;
     let Ok(Ok(permit)) = turn else {
         return refuse(Error::Unavailable("too many files are being written".into()), &id);
     };
@@ -81,7 +81,7 @@ pub async fn file<P: 'static>(
             }
         }
     });
-    let told = while_the_database_answers(database, told).await;
+    let told = turns::while_the_database_answers(&database, told).await;
     match told.and_then(|told| told.unwrap_or_else(|_| Err(Error::internal("a file ended before it began")))) {
         Ok(head) => {
             let attachment = format!("attachment; filename=\"{}\"", head.name);

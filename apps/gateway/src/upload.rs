@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 use crate::{
     app::App,
     call::{self, malformed},
-    turns,
 };
 
 /// The largest form, its file included.
@@ -40,7 +39,7 @@ pub async fn receive(
 ) -> Result<(Caller, Form)> {
     let caller = call::caller(request);
     let asking = caller.clone();
-    turns::turn(app, move |app| app.door.read(&asking, |_| Ok(()))).await?;
+    call::turn(app, move |app| app.door.read(&asking, |_| Ok(()))).await?;
     let is_form = request.headers().get("content-type").and_then(|v| v.to_str().ok());
     if !is_form.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data")) {
         return Err(malformed(call::UNSUPPORTED, "The body must be multipart/form-data."));

@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    call::{Call, Reply, RequestId, refuse},
+    call::{self, Call, Reply, RequestId, refuse},
     endpoint::{Access, Endpoint},
     reply::Answer,
     schemas,
     stream::{self, Head},
-    turns,
     upload::{self, Form},
 };
 
@@ -152,7 +151,7 @@ async fn uploaded(
 ) -> Reply {
     let id = RequestId::of(&request);
     let done = match upload::receive(&app, &request, payload, names).await {
-        Ok((caller, form)) => turns::turn(&app, move |app| app.door.write(&caller, |tx| work(tx, form))).await,
+        Ok((caller, form)) => call::turn(&app, move |app| app.door.write(&caller, |tx| work(tx, form))).await,
         Err(error) => Err(error),
     };
     done.map_or_else(|error| refuse(error, &id), Answer::response)
