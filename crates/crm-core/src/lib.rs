@@ -26,6 +26,7 @@ mod about;
 pub mod activities;
 pub mod alerts;
 pub mod api_keys;
+pub mod backups;
 pub mod bulk;
 pub mod business_units;
 pub mod change;
