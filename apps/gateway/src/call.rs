@@ -16,6 +16,7 @@ use crm_core::{
     door::{Caller, ConsoleRequest},
     sessions::tokens::Secret,
 };
+use crm_policy::approvals;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -50,6 +51,8 @@ pub struct Request {
     pub address: String,
     /// What program sent it.
     pub user_agent: String,
+    /// Does somebody send it on for another?
+    pub is_forwarded: bool,
     /// Does the console send it?
     pub is_console: bool,
 }
@@ -129,6 +132,7 @@ impl Request {
             id: RequestId::of(request).to_string(),
             address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
             user_agent: text("user-agent").unwrap_or_default().chars().take(300).collect(),
+            is_forwarded: ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| text(name).is_some()),
             is_console: text(crate::console::HEADER).is_some(),
         }
     }
@@ -310,6 +314,7 @@ pub fn refuse(error: Error, request_id: &str) -> HttpResponse {
         TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
         TOO_SLOW => Some(StatusCode::REQUEST_TIMEOUT),
         UNSUPPORTED => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        approvals::EXPIRED => Some(StatusCode::GONE),
         _ => None,
     };
     match status {
@@ -339,6 +344,19 @@ impl Call {
         self.run(move |app, caller, request| app.door.write(caller, |tx| work(tx, request))).await
     }
 
+    /// As [`Call::write`], of one record through its own command: what somebody else has to approve first is kept as a
+    /// request for approval, in a transaction of its own, and answered with 202.
+    pub async fn propose(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
+        self.run(move |app, caller, request| match app.door.write(caller, |tx| work(tx, request)) {
+            Err(Error::NeedsApproval(proposal)) => app.door.write(caller, |tx| {
+                let body = request.object().unwrap_or_default();
+                crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
+            }),
+            done => done,
+        })
+        .await
+    }
+
     /// Answers a request of nobody in particular: signing in.
     pub async fn open(self, work: impl FnOnce(&App, &Caller, &Request) -> Result<Answer> + Send + 'static) -> Reply {
         self.run(work).await
@@ -364,6 +382,7 @@ pub async fn turn<T: Send + 'static>(
     app: &web::Data<App>,
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let at = app.clone();
-    while_the_database_answers(app.door.database(), app.turns.take(move || work(&at))).await?
+    let (at, span) = (app.clone(), tracing::Span::current());
+    let done = app.turns.take(move || span.in_scope(|| work(&at)));
+    while_the_database_answers(app.door.database(), done).await?
 }
