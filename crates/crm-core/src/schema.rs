@@ -305,6 +305,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    exchange_rates (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        from_currency -> Text,
+        to_currency -> Text,
+        effective_on -> Date,
+        rate -> Numeric,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
     deal_stage_visits (organization_id, deal_id, visit) {
         organization_id -> Uuid,
         deal_id -> Uuid,
@@ -541,6 +555,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     custom_fields,
     reason_codes,
     reason_rules,
+    exchange_rates,
     companies,
     contacts,
     leads,
@@ -572,6 +587,7 @@ crate::org_table!(
     custom_fields,
     reason_codes,
     reason_rules,
+    exchange_rates,
     companies,
     contacts,
     leads,

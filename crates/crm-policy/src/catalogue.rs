@@ -9,6 +9,7 @@ use crm_core::companies::Company;
 use crm_core::contacts::Contact;
 use crm_core::custom_fields::CustomField;
 use crm_core::deals::Deal;
+use crm_core::exchange_rates::ExchangeRate;
 use crm_core::jobs::QueueJob;
 use crm_core::leads::Lead;
 use crm_core::organizations::Organization;
@@ -30,7 +31,7 @@ const BARE: [(ResourceClass, &[&str]); 3] = [
     (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment", "import"]),
     (
         ResourceClass::Reference,
-        &["reason_code", "reason_rule", "playbook", "email_identity", "suppression", "exchange_rate"],
+        &["reason_code", "reason_rule", "playbook", "email_identity", "suppression"],
     ),
     (
         ResourceClass::Administration,
@@ -56,6 +57,7 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<Pipeline>(ResourceClass::Reference),
         resource::<Stage>(ResourceClass::Reference),
         resource::<CustomField>(ResourceClass::Reference),
+        resource::<ExchangeRate>(ResourceClass::Reference),
         resource::<Organization>(ResourceClass::Administration),
         resource::<BusinessUnit>(ResourceClass::Administration),
         resource::<User>(ResourceClass::Administration),

@@ -11,6 +11,7 @@ mod copilot;
 mod custom_fields;
 mod deals;
 mod decision_memory;
+mod exchange_rates;
 mod exports;
 mod field_history;
 mod forecasting;
@@ -68,6 +69,7 @@ pub fn all() -> Vec<Endpoint> {
         search::endpoints(),
         field_history::endpoints(),
         reason_codes::endpoints(),
+        exchange_rates::endpoints(),
         exports::endpoints(),
         imports::endpoints(),
         custom_fields::endpoints(),

@@ -23,6 +23,7 @@ use crate::{
     users::User,
 };
 
+pub mod closings;
 pub mod intel;
 pub mod reviews;
 pub mod rules;
@@ -220,6 +221,9 @@ pub(crate) fn create_over(tx: &mut Tx<'_>, base: DealFields, mut patch: Patch, p
     let review = rules::arriving(tx, &mut draft, stage.as_ref(), review, past)?;
     let deal = tx.permit_new(draft)?.insert(tx)?;
     visits::begin(tx, &deal)?;
+    if deal.fields.status != "open" {
+        closings::note(tx);
+    }
     if let Some(review) = review {
         let closed_at = deal.fields.closed_at.unwrap_or(tx.ctx.now);
         reviews::record(tx, &deal, review, closed_at)?;
@@ -240,6 +244,9 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
     rules::moving(tx, &mut change)?;
     let review = rules::closing(tx, &mut change, review)?;
     let (moved, reopened) = (change.touches("stageId"), change.touches("episode"));
+    if change.touches("status") {
+        closings::note(tx);
+    }
     let permitted = tx.permit(change)?;
     let deal = permitted.save(tx)?;
     if moved {

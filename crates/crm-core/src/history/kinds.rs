@@ -8,10 +8,12 @@ use crate::{
     Id, Patch, Result, Tx,
     activities::{self, Activity},
     business_units::{self, BusinessUnit},
+    change,
     companies::{self, Company},
     contacts::{self, Contact},
     custom_fields::{self, CustomField},
     deals::{self, Deal},
+    exchange_rates::ExchangeRate,
     leads::{self, Lead},
     organizations::{self, Organization},
     patch::object,
@@ -52,7 +54,7 @@ macro_rules! kind {
     };
 }
 
-static KINDS: [Kind; 13] = [
+static KINDS: [Kind; 14] = [
     kind!(Lead, leads::update),
     kind!(Company, companies::update),
     kind!(Contact, contacts::update),
@@ -65,6 +67,7 @@ static KINDS: [Kind; 13] = [
     kind!(User, users::update),
     kind!(Organization, update_organization),
     kind!(CustomField, custom_fields::update),
+    kind!(ExchangeRate, change::update::<ExchangeRate>),
     kind!(SavedView, saved_views::update),
 ];
 

@@ -18,11 +18,16 @@ use crm_core::{
 };
 use rust_decimal::Decimal;
 
+mod audiences;
+mod closed_deals;
 pub mod conversion_rates;
 pub mod daily_focus;
+pub mod exchange;
+mod open_deals;
 pub mod patterns;
 pub mod pipeline;
 pub mod stage_probabilities;
+pub mod stage_statistics;
 pub mod stale_deals;
 
 /// Which deals a question is about. What is `None` does not narrow it down.
