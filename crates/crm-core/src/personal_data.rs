@@ -64,6 +64,8 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("deal_intel", "pricing_notes", FreeText),
     ("deal_intel", "what_failed", FreeText),
     ("deal_intel", "what_worked", FreeText),
+    ("deal_snapshots", "currency", Business),
+    ("deal_snapshots", "status", Technical),
     ("deals", "currency", Business),
     ("deals", "custom_fields", FreeText),
     ("deals", "external_id", FreeText),

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::amounts::{Amount, AmountError, Currency, ExactSum, digits};
 use crate::competing_risks::Ending;
@@ -18,7 +20,8 @@ use crate::probability::{Prior, Probability};
 use scores::Judged;
 
 /// A way to tell a deal's win probability.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Estimator {
     /// What people configured for the stage; the estimate where they did not.
     Configured,

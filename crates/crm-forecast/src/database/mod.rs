@@ -19,13 +19,17 @@ use crm_core::{
 use rust_decimal::Decimal;
 
 mod audiences;
+pub mod backtest;
 mod closed_deals;
 pub mod conversion_rates;
 pub mod daily_focus;
+mod deal_histories;
+pub mod deal_snapshots;
 pub mod exchange;
 mod open_deals;
 pub mod patterns;
 pub mod pipeline;
+pub mod snapshots;
 pub mod stage_probabilities;
 pub mod stage_statistics;
 pub mod stale_deals;
