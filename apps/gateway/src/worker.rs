@@ -5,6 +5,7 @@ use crm_core::{
     database::Database,
     gate::Gates,
     imports::{ImportJob, RevertJob},
+    pruning::Pruning,
 };
 use crm_ops::runner::{Runner, Running};
 
@@ -13,5 +14,5 @@ use crm_ops::runner::{Runner, Running};
 /// # Errors
 /// Where its threads cannot be started.
 pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
-    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().start()
+    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().recurring::<Pruning>().start()
 }

@@ -33,3 +33,4 @@ pub mod backoff;
 mod handlers;
 pub mod runner;
 pub mod webhooks;
+mod worker;

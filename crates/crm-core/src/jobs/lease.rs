@@ -178,6 +178,19 @@ impl Queue {
         Ok(())
     }
 
+    /// One transaction in an organization, at the database's time.
+    pub(super) fn at_database_time<T>(
+        &self,
+        organization: Id<Organization>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.database.transaction(Access::Write, |conn| {
+            let now = Statement::<st::Timestamptz>::new("SELECT now()", None).get_result::<DateTime<Utc>>(conn)?;
+            let ctx = Ctx::system(organization, now, Arc::clone(&self.gates));
+            Tx::run(conn, &ctx, true, work)
+        })
+    }
+
     /// One transaction in an organization, at the database's time, with a token for the leases that it makes.
     fn within(
         &self,
@@ -185,11 +198,7 @@ impl Queue {
         work: impl FnOnce(&mut Tx<'_>, Uuid) -> diesel::QueryResult<Vec<Row>>,
     ) -> Result<Vec<Claim>> {
         let token = Id::<Claim>::new().uuid();
-        let rows = self.database.transaction(Access::Write, |conn| {
-            let now = Statement::<st::Timestamptz>::new("SELECT now()", None).get_result::<DateTime<Utc>>(conn)?;
-            let ctx = Ctx::system(organization, now, Arc::clone(&self.gates));
-            Tx::run(conn, &ctx, true, |tx| Ok::<_, crate::Error>(work(tx, token)?))
-        })?;
+        let rows = self.at_database_time(organization, |tx| Ok(work(tx, token)?))?;
         let claim = |(job, kind, payload, attempt, max_attempts): Row| Claim {
             organization,
             job: job.into(),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod house;
+mod recurrences;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
