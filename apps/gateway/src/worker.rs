@@ -7,6 +7,7 @@ use crm_core::{
     imports::{ImportJob, RevertJob},
     pruning::Pruning,
 };
+use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics::StageStatisticsJob};
 use crm_ops::runner::{Runner, Running};
 
 /// Starts a worker that does every kind of job.
@@ -14,5 +15,11 @@ use crm_ops::runner::{Runner, Running};
 /// # Errors
 /// Where its threads cannot be started.
 pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
-    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().recurring::<Pruning>().start()
+    Runner::new(database, gates)
+        .register::<ImportJob>()
+        .register::<RevertJob>()
+        .recurring::<Pruning>()
+        .recurring::<StageStatisticsJob>()
+        .recurring::<DealSnapshotsJob>()
+        .start()
 }

@@ -292,6 +292,7 @@ diesel::table! {
         closed_at -> Nullable<Timestamptz>,
         probability -> Nullable<Numeric>,
         last_activity_at -> Nullable<Timestamptz>,
+        stale_snoozed_until -> Nullable<Timestamptz>,
         stage_entered_at -> Timestamptz,
         episode -> Int4,
         external_id -> Nullable<Text>,

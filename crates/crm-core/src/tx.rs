@@ -7,8 +7,8 @@ use diesel::{
 };
 
 use crate::{
-    Ctx, Error, Id, Result, deals::closings, history, organizations::Organization, reason_codes, record::Record, select::Select,
-    statement::Statement,
+    Ctx, Error, Id, Result, deals::closings, history, organizations::Organization, reason_codes, record::Record,
+    select::Select, statement::Statement,
 };
 
 /// A table whose rows belong to one organization. Implement it with [`org_table!`](crate::org_table).

@@ -29,10 +29,7 @@ use crate::stored_policies::StoredPolicy;
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
 const BARE: [(ResourceClass, &[&str]); 3] = [
     (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment", "import"]),
-    (
-        ResourceClass::Reference,
-        &["reason_code", "reason_rule", "playbook", "email_identity", "suppression"],
-    ),
+    (ResourceClass::Reference, &["reason_code", "reason_rule", "playbook", "email_identity", "suppression"]),
     (
         ResourceClass::Administration,
         &["webhook_subscription", "webhook_source", "alert", "gdpr_request", "legal_hold", "retention_run"],

@@ -27,6 +27,7 @@ pub mod closings;
 pub mod intel;
 pub mod reviews;
 pub mod rules;
+pub mod snoozes;
 mod visits;
 
 /// A deal.
@@ -89,6 +90,8 @@ pub struct DealFields {
     pub probability: Option<Money>,
     /// When something was last done about it.
     pub last_activity_at: Option<DateTime<Utc>>,
+    /// Until when it is not told of as stale.
+    pub stale_snoozed_until: Option<DateTime<Utc>>,
     /// Since when it has stood in its stage.
     pub stage_entered_at: DateTime<Utc>,
     /// Counts its lives: a deal that is reopened begins another.
@@ -121,6 +124,7 @@ impl Default for DealFields {
             closed_at: None,
             probability: None,
             last_activity_at: None,
+            stale_snoozed_until: None,
             stage_entered_at: DateTime::UNIX_EPOCH,
             episode: 1,
             external_id: None,
@@ -156,6 +160,7 @@ impl Record for Deal {
         Field::new("closedAt", "closed_at", FieldKind::Instant).sortable().read_only(),
         Field::new("probability", "probability", FieldKind::Decimal),
         Field::new("lastActivityAt", "last_activity_at", FieldKind::Instant).sortable().read_only(),
+        Field::new("staleSnoozedUntil", "stale_snoozed_until", FieldKind::Instant).read_only().unfiltered(),
         Field::new("stageEnteredAt", "stage_entered_at", FieldKind::Instant).sortable().read_only(),
         Field::new("episode", "episode", FieldKind::Int).read_only().unfiltered(),
         Field::new("externalId", "external_id", FieldKind::Text),

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
-use crm_core::{Currency, Error, Id, Money, Result, Tx, exchange_rates::AppliedRate, masks, organizations, pipelines::Pipeline};
+use crm_core::{
+    Currency, Error, Id, Money, Result, Tx, exchange_rates::AppliedRate, masks, organizations, pipelines::Pipeline,
+};
 use diesel::sql_types as st;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -241,7 +243,8 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, query: &BacktestQuery) -> Resu
 
 /// The beginnings of the days on which forecasts would have been made.
 fn instants(from: NaiveDate, to: NaiveDate, step: Step, zone: Tz) -> Result<Vec<DateTime<Utc>>> {
-    let days: Vec<NaiveDate> = (0..).map_while(|n| step.nth(from, n)).take_while(|day| *day <= to).take(MOST_POINTS + 1).collect();
+    let days: Vec<NaiveDate> =
+        (0..).map_while(|n| step.nth(from, n)).take_while(|day| *day <= to).take(MOST_POINTS + 1).collect();
     if days.is_empty() || days.len() > MOST_POINTS {
         let detail = format!("`from` must not lie behind `to`, and there can be {MOST_POINTS} forecasts at most.");
         return Err(Error::Malformed { code: "invalid_value", detail });
@@ -288,9 +291,8 @@ impl Told {
         }
         let foreign = rates.values().filter(|(currency, _)| *currency != exchange.currency);
         self.currencies.extend(foreign.map(|(currency, _)| (currency.clone(), ())));
-        let worth = |state: &deal_histories::DealState| {
-            state.value?.checked_mul(rates.get(state.currency.as_str())?.1?)
-        };
+        let worth =
+            |state: &deal_histories::DealState| state.value?.checked_mul(rates.get(state.currency.as_str())?.1?);
         self.by_pipeline.entry(last.pipeline_id).or_default().push(history.events(&worth));
     }
 }

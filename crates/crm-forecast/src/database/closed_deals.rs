@@ -5,7 +5,11 @@ use crm_core::{Currency, Money, Result, Tx, organizations};
 use diesel::sql_types as st;
 use rust_decimal::Decimal;
 
-use super::{Days, DealFilter, count, deals_in_question, exchange::{self, Exchange}, internal, money};
+use super::{
+    Days, DealFilter, count, deals_in_question,
+    exchange::{self, Exchange},
+    internal, money,
+};
 use crate::{amounts::Amount, pipeline::closed_won_value};
 
 /// Deals that were won.

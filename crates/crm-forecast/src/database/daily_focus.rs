@@ -292,7 +292,7 @@ fn untouched_days(deal: &Deal, stage: &EstimatedStage, is_scheduled: bool, now: 
         status: Status::Open,
         last_touch: Touch { what: Occurrence::NoteWritten, at: touched_at.max(deal.created_at) },
         stage_entered_at: fields.stage_entered_at,
-        snoozed_until: None,
+        snoozed_until: fields.stale_snoozed_until,
         next_activity_at: is_scheduled.then_some(DateTime::<Utc>::MAX_UTC),
     };
     let stale_after_days = stage.stage.fields.rotten_after_days.and_then(|days| u32::try_from(days).ok());

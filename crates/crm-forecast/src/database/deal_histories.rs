@@ -303,11 +303,7 @@ fn closed(status: Status) -> Option<Change<Uuid>> {
 }
 
 /// The events between two states.
-fn changes(
-    before: &DealState,
-    after: &DealState,
-    worth: &dyn Fn(&DealState) -> Option<Decimal>,
-) -> Vec<Change<Uuid>> {
+fn changes(before: &DealState, after: &DealState, worth: &dyn Fn(&DealState) -> Option<Decimal>) -> Vec<Change<Uuid>> {
     let mut changes = Vec::new();
     let (was, is) = (worth(before), worth(after));
     if was != is {

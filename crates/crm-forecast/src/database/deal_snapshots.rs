@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use crm_core::{
     Error, Id, Result, Tx,
-    jobs::{Failure, Job, JobRun},
+    jobs::{Failure, Job, JobRun, Recurring, Schedule},
     organizations,
 };
 use diesel::sql_types as st;
@@ -36,6 +36,14 @@ impl Job for DealSnapshotsJob {
     }
 }
 
+impl Recurring for DealSnapshotsJob {
+    const SCHEDULE: Schedule = Schedule::daily(0, 15);
+
+    fn due(_at: DateTime<Utc>) -> Self {
+        Self {}
+    }
+}
+
 /// Takes all of it in the caller's transaction, which is the program's own.
 ///
 /// # Errors
@@ -63,8 +71,10 @@ fn changed(tx: &mut Tx<'_>) -> Result<Vec<Uuid>> {
 fn take(tx: &mut Tx<'_>, deals: &[Uuid]) -> Result<()> {
     let zone = organizations::read(tx)?.fields.zone();
     let histories = deal_histories::read(tx, deals)?;
-    let rows: Vec<Value> =
-        histories.iter().flat_map(|history| spans(history, zone).into_iter().map(|span| span.row(history.deal))).collect();
+    let rows: Vec<Value> = histories
+        .iter()
+        .flat_map(|history| spans(history, zone).into_iter().map(|span| span.row(history.deal)))
+        .collect();
     tx.sql::<st::Integer>("DELETE FROM deal_snapshots WHERE organization_id = {org} AND deal_id = ANY({})")
         .with(|s| s.bind(deals.to_vec()))
         .run(tx)?;
@@ -153,7 +163,11 @@ mod tests {
         state
     }
 
-    fn told(states: &[(DateTime<Utc>, i64)], removed_at: Option<DateTime<Utc>>, zone: Tz) -> Vec<(u32, Option<u32>, i64)> {
+    fn told(
+        states: &[(DateTime<Utc>, i64)],
+        removed_at: Option<DateTime<Utc>>,
+        zone: Tz,
+    ) -> Vec<(u32, Option<u32>, i64)> {
         use chrono::Datelike;
         use rust_decimal::prelude::ToPrimitive;
         let states = states.iter().map(|(since, value)| (*since, state(*value))).collect();

@@ -105,9 +105,8 @@ impl LeftOut {
 
     /// The list for the answer.
     pub(super) fn list(self) -> Result<Vec<Unconverted>> {
-        let one = |(currency, (deals_count, value))| {
-            Ok(Unconverted { currency, deals_count, pipeline_value: money(value)? })
-        };
+        let one =
+            |(currency, (deals_count, value))| Ok(Unconverted { currency, deals_count, pipeline_value: money(value)? });
         self.0.into_iter().map(one).collect()
     }
 }

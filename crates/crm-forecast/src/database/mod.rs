@@ -20,6 +20,7 @@ use rust_decimal::Decimal;
 
 mod audiences;
 pub mod backtest;
+pub mod clocks;
 mod closed_deals;
 pub mod conversion_rates;
 pub mod daily_focus;
@@ -33,6 +34,7 @@ pub mod snapshots;
 pub mod stage_probabilities;
 pub mod stage_statistics;
 pub mod stale_deals;
+pub mod stale_thresholds;
 
 /// Which deals a question is about. What is `None` does not narrow it down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

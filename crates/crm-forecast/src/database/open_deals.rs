@@ -48,14 +48,7 @@ macro_rules! grouped {
 const POOLED: &str = grouped!("width_bucket(d.value::bigint, (SELECT {}::bigint[]))");
 const EXACT: &str = grouped!("d.value");
 
-type GroupTypes = (
-    st::Uuid,
-    st::Text,
-    st::Integer,
-    st::Nullable<st::Numeric>,
-    st::BigInt,
-    st::Nullable<st::Numeric>,
-);
+type GroupTypes = (st::Uuid, st::Text, st::Integer, st::Nullable<st::Numeric>, st::BigInt, st::Nullable<st::Numeric>);
 type GroupRow = (Id<Stage>, Currency, i32, Option<Decimal>, i64, Option<Decimal>);
 
 /// The open deals in question; where days are named, those expected to close on them.

@@ -104,9 +104,8 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, span: &Days, closing: &Days) -
     check_may_view(tx)?;
     masks::check_uses(tx.ctx, "deal", &["value", "currency", "status", "expectedCloseDate"])?;
     let exchange = Exchange::today(tx)?;
-    let taken_until_on: Option<NaiveDate> = tx
-        .sql::<st::Date>("SELECT taken_until_on FROM snapshot_heads WHERE organization_id = {org}")
-        .first(tx)?;
+    let taken_until_on: Option<NaiveDate> =
+        tx.sql::<st::Date>("SELECT taken_until_on FROM snapshot_heads WHERE organization_id = {org}").first(tx)?;
     let to = span.until_on.unwrap_or_else(|| taken_until_on.unwrap_or(exchange.day));
     let usual = || to.checked_sub_days(DaysOf::new(USUAL_DAYS)).unwrap_or(to);
     let from = span.from_on.unwrap_or_else(usual);

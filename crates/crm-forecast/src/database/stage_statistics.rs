@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crm_core::{
     Error, Id, Record, Result, Tx,
     deals::closings::CONVERSION_RATES,
-    jobs::{Failure, Job, JobRun},
+    jobs::{Failure, Job, JobRun, Recurring, Schedule},
     pipelines::{Pipeline, Stage},
     select::Condition,
 };
@@ -212,6 +212,14 @@ impl Job for StageStatisticsJob {
             run.step(|tx| compute(tx, pipeline, &audiences))?;
         }
         run.finish(|tx| forget(tx, &audiences))
+    }
+}
+
+impl Recurring for StageStatisticsJob {
+    const SCHEDULE: Schedule = Schedule::daily(1, 30);
+
+    fn due(_at: DateTime<Utc>) -> Self {
+        Self {}
     }
 }
 
