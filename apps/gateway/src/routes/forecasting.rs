@@ -160,6 +160,11 @@ fn rates() -> Endpoint {
                  watched, so that losses that are recorded late do not flatter the rate (Aalen-Johansen).";
     let endpoint = Endpoint::get("/api/forecasting/conversion-rates", "listConversionRates", conversion_rates);
     about_deals(endpoint.says(TAG, "List conversion rates", words))
+        .query(
+            "includeMovements",
+            &json!({"type": "boolean", "default": false}),
+            "Tells too how deals moved between the stages, and how many got how far.",
+        )
         .answers_plain::<ConversionRates>(200, "The rates, and when they were computed.")
 }
 
@@ -263,7 +268,8 @@ fn set_probability(call: Call) -> impl Future<Output = Reply> {
 
 fn conversion_rates(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
-        let filter = deals(tx, &Parameters::of(request, ["pipelineId", "businessUnitId"])?)?;
-        Answer::json(&conversion_rates::list(tx, &filter)?)
+        let given = Parameters::of(request, ["pipelineId", "businessUnitId", "includeMovements"])?;
+        let filter = deals(tx, &given)?;
+        Answer::json(&conversion_rates::list(tx, &filter, given.flag("includeMovements")?)?)
     })
 }

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     DealFilter, check_may_view, four_digits,
+    stage_movements::{self, StageMovements},
     stage_statistics::{self, StageStatistics},
 };
 use crate::conversion::{Settings, StageEstimate};
@@ -56,18 +57,23 @@ pub struct ConversionRates {
     pub conversion_rates: Vec<ConversionRate>,
     /// As of when.
     pub computed_at: DateTime<Utc>,
+    /// How deals moved between stages, where the question asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub movements: Option<StageMovements>,
 }
 
 /// The conversion rates of the open stages.
 ///
 /// # Errors
 /// [`crm_core::Error::Forbidden`]; what the database says.
-pub fn list(tx: &mut Tx<'_>, filter: &DealFilter) -> Result<ConversionRates> {
+pub fn list(tx: &mut Tx<'_>, filter: &DealFilter, includes_movements: bool) -> Result<ConversionRates> {
     check_may_view(tx)?;
     let horizon_days = Settings::default().horizon_days;
     let (stages, computed_at) = estimates(tx, filter)?;
+    let order: Vec<Id<Stage>> = stages.iter().map(|stage| stage.stage.id).collect();
+    let movements = if includes_movements { Some(stage_movements::read(tx, filter, &order)?) } else { None };
     let conversion_rates = stages.into_iter().map(|stage| stage.rate(horizon_days)).collect();
-    Ok(ConversionRates { conversion_rates, computed_at })
+    Ok(ConversionRates { conversion_rates, computed_at, movements })
 }
 
 /// An open stage and what its history says.

@@ -31,6 +31,7 @@ mod open_deals;
 pub mod patterns;
 pub mod pipeline;
 pub mod snapshots;
+pub mod stage_movements;
 pub mod stage_probabilities;
 pub mod stage_statistics;
 pub mod stale_deals;
