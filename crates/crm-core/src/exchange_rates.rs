@@ -181,17 +181,12 @@ fn put_one(
     if is_removed {
         members.insert("rate".into(), 1.into());
     }
-    let missing: Vec<_> = ["fromCurrency", "effectiveOn", "rate"]
-        .into_iter()
-        .filter(|name| members.get(*name).is_none_or(Value::is_null))
-        .map(|name| FieldError::new(name, "required", "Must be given."))
-        .collect();
-    if !missing.is_empty() {
-        return Err(Error::Invalid(missing));
-    }
+    check_given(&members)?;
+    // A currency that does not exist is told already, and no reason to tell of the other.
+    let from = members.get("fromCurrency").and_then(Value::as_str).map(str::to_owned);
     let members = Patch { members, reason: reason.clone(), ..Patch::default() }.or("toCurrency", base.code());
     let mut draft = Draft::<ExchangeRate>::new(tx, members)?;
-    if draft.fields().from_currency == draft.fields().to_currency {
+    if from.as_deref() == Some(draft.fields().to_currency.code()) {
         draft.refuse("toCurrency", "same_currency", "The two currencies are the same.");
     }
     let fields = draft.fields().clone();
@@ -207,6 +202,16 @@ fn put_one(
             tx.permit(change)?.save(tx).map(Some)
         }
     }
+}
+
+/// Refuses a rate that does not say what it is a rate of.
+fn check_given(members: &Map<String, Value>) -> Result<()> {
+    let missing: Vec<_> = ["fromCurrency", "effectiveOn", "rate"]
+        .into_iter()
+        .filter(|name| members.get(*name).is_none_or(Value::is_null))
+        .map(|name| FieldError::new(name, "required", "Must be given."))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(Error::Invalid(missing)) }
 }
 
 fn known(tx: &mut Tx<'_>, fields: &ExchangeRateFields) -> Result<Option<ExchangeRate>> {
@@ -251,16 +256,6 @@ pub fn on(tx: &mut Tx<'_>, into: &Currency, day: NaiveDate) -> Result<BTreeMap<C
         (from_currency.clone(), AppliedRate { from_currency, rate, effective_on })
     });
     Ok(applied.collect())
-}
-
-/// The calendar day of the transaction's instant in the organization's zone, and its currency: what open deals are
-/// converted by.
-///
-/// # Errors
-/// What the database says.
-pub fn today(tx: &mut Tx<'_>) -> Result<(NaiveDate, Currency)> {
-    let settings = organizations::read(tx)?.fields;
-    Ok((settings.day_of(tx.ctx.now), settings.base_currency))
 }
 
 #[cfg(test)]
