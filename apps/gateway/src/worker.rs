@@ -9,6 +9,7 @@ use crm_core::{
 };
 use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics::StageStatisticsJob};
 use crm_ops::runner::{Runner, Running};
+use crm_policy::approvals::ExpiryJob;
 
 /// Starts a worker that does every kind of job.
 ///
@@ -18,6 +19,7 @@ pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
     Runner::new(database, gates)
         .register::<ImportJob>()
         .register::<RevertJob>()
+        .register::<ExpiryJob>()
         .recurring::<Pruning>()
         .recurring::<StageStatisticsJob>()
         .recurring::<DealSnapshotsJob>()

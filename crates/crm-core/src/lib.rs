@@ -54,6 +54,7 @@ pub mod page;
 pub mod patch;
 pub mod personal_data;
 pub mod pipelines;
+pub mod proposals;
 pub mod pruning;
 pub mod reason_codes;
 pub mod record;

@@ -5,6 +5,7 @@ use crm_core::clock;
 use gateway::{
     config::{Listening, Storage},
     demo::{self, Filled, Scale},
+    notes::NoteKeeper,
     server, worker,
 };
 
@@ -20,6 +21,7 @@ fn run(house: House, storage: &Storage, listening: &Listening) -> Result<(), Fai
         true => None,
         false => Some(worker::start(house.door.database().clone(), Arc::clone(&house.gates))?),
     };
+    let notes = NoteKeeper::start(house.door.clone())?;
     let stopping = Arc::new(AtomicBool::new(false));
     let served = actix_web::rt::System::new().block_on(server::serve(
         house.door.clone(),
@@ -30,6 +32,7 @@ fn run(house: House, storage: &Storage, listening: &Listening) -> Result<(), Fai
     if let Some(worker) = worker {
         report(worker.stop());
     }
+    notes.stop();
     house.close()?;
     served.map_err(Failure::from)
 }
@@ -38,9 +41,11 @@ fn run(house: House, storage: &Storage, listening: &Listening) -> Result<(), Fai
 pub(crate) fn work(storage: &Storage) -> Result<(), Failure> {
     let house = House::open(storage)?;
     let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates))?;
+    let notes = NoteKeeper::start(house.door.clone())?;
     tracing::info!("waiting for jobs");
     actix_web::rt::System::new().block_on(server::end_is_wanted());
     report(worker.stop());
+    notes.stop();
     house.close()
 }
 

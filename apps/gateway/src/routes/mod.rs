@@ -2,6 +2,7 @@
 use crate::endpoint::Endpoint;
 
 mod activities;
+pub(crate) mod approvals;
 mod auth;
 mod bulk;
 mod business_units;
@@ -74,6 +75,7 @@ pub fn all() -> Vec<Endpoint> {
         imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
+        approvals::endpoints(),
     ]
     .into_iter()
     .flatten()

@@ -1,5 +1,6 @@
 //! Every route over HTTP against a real PostgreSQL: the happy way, bad input, nobody, too low a role, another's ids.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+mod approvals;
 mod business_units;
 mod chronicle;
 mod client;
@@ -14,6 +15,7 @@ mod foresight;
 mod imports;
 mod leads;
 mod masks;
+mod matrix;
 mod openapi;
 mod organization;
 mod pipelines;
@@ -21,4 +23,5 @@ mod policies;
 mod robustness;
 mod sign_in;
 mod tidy;
+mod verdicts;
 mod work;

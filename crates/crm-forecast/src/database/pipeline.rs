@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use crm_core::{
-    Currency, Error, Id, Money, Result, Tx,
+    Currency, Error, Id, Money, Record, Result, Tx,
+    deals::Deal,
     exchange_rates::AppliedRate,
+    masks::Reveals,
     pipelines::{Pipeline, Stage},
 };
 use rust_decimal::{Decimal, RoundingStrategy, prelude::FromPrimitive};
@@ -111,6 +113,31 @@ pub struct WonValue {
     /// What is won on average.
     pub mean: Money,
 }
+
+const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals {
+    Reveals { member, kind: Deal::KIND, fields }
+}
+
+const AMOUNTS: &[&str] = &["value", "currency", "probability"];
+
+/// The members of a forecast that would tell what the caller does not see of the deals.
+pub const REVEALS: [Reveals; 11] = [
+    tells("pipelineValue", AMOUNTS),
+    tells("expectedValue", AMOUNTS),
+    tells("probableValue", AMOUNTS),
+    tells("distribution", AMOUNTS),
+    tells("closedWonValue", &["value", "currency", "status", "closedAt"]),
+    tells("closedWonCount", &["status", "closedAt"]),
+    tells("complete", &["currency"]),
+    tells("unconverted", &["value", "currency"]),
+    tells("exchangeRates", &["currency"]),
+    tells("unvaluedDealsCount", &["value"]),
+    tells("undatedDealsCount", &["expectedCloseDate"]),
+];
+
+/// Likewise of each stage in it.
+pub const STAGE_REVEALS: [Reveals; 3] =
+    [tells("value", AMOUNTS), tells("expectedValue", AMOUNTS), tells("probableValue", AMOUNTS)];
 
 /// Forecasts the open deals in question; where days are named, those expected to close on them.
 ///

@@ -5,11 +5,12 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_core::{
-    Currency, Error, Id, Money, Page, Result, Tx,
+    Currency, Error, Id, Money, Page, Record, Result, Tx,
     business_units::BusinessUnit,
     cursor::{self, Position},
     deals::Deal,
     filters,
+    masks::Reveals,
     pipelines::{Pipeline, Stage},
     users::User,
 };
@@ -83,6 +84,32 @@ pub struct StaleDeal {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snoozed_by: Option<Toucher>,
 }
+
+const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals {
+    Reveals { member, kind: Deal::KIND, fields }
+}
+
+/// The members that would tell what the caller does not see of the deals.
+pub const REVEALS: [Reveals; 18] = [
+    tells("title", &["title"]),
+    tells("daysSinceUpdate", &["lastActivityAt", "stageEnteredAt"]),
+    tells("value", &["value"]),
+    tells("currency", &["currency"]),
+    tells("pipelineId", &["pipelineId"]),
+    tells("stageId", &["stageId"]),
+    tells("stageName", &["stageId"]),
+    tells("daysInStage", &["stageEnteredAt"]),
+    tells("ownerId", &["ownerId"]),
+    tells("ownerName", &["ownerId"]),
+    tells("businessUnitId", &["businessUnitId"]),
+    tells("expectedCloseDate", &["expectedCloseDate"]),
+    tells("lastActivityAt", &["lastActivityAt"]),
+    tells("lastTouchAt", &["lastActivityAt", "stageEnteredAt"]),
+    tells("lastTouch", &["lastActivityAt", "stageEnteredAt"]),
+    tells("snoozedUntil", &["staleSnoozedUntil"]),
+    tells("snoozeReason", &["staleSnoozedUntil"]),
+    tells("snoozedBy", &["staleSnoozedUntil"]),
+];
 
 /// What is asked for beside which deals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
