@@ -136,6 +136,9 @@ fn spans(history: &DealHistory, zone: Tz) -> Vec<Span> {
         let from_on = day(*since);
         if spans.last().is_some_and(|last| last.from_on == from_on) {
             spans.pop();
+            if let Some(last) = spans.last_mut() {
+                last.until_on = None;
+            }
         }
         if spans.last().is_some_and(|last| last.state.looks_like(state)) {
             continue;

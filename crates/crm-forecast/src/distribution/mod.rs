@@ -18,13 +18,6 @@ use quadrature::{Node, nodes};
 /// Steps into which the sum of all values is divided at most.
 const STEPS: u64 = 65_536;
 
-/// Steps where the characteristic function is used and there are no more deals than [`FEW_DEALS`]: a quarter of the steps
-/// takes a quarter of the time, and each is still narrower than the deals are on average.
-const COARSE_STEPS: u64 = 16_384;
-
-/// Deals up to which [`COARSE_STEPS`] do.
-const FEW_DEALS: usize = 12_000;
-
 /// Nodes that replace a belief unless more deals ask for more: exact for 63 deals.
 const NODES: usize = 32;
 
@@ -83,15 +76,14 @@ impl Distribution {
         let support = (total / u128::from(step(total, divisor, STEPS))) as f64;
         let is_small = cells.iter().map(|cell| cell.work(support)).sum::<f64>() <= EXACT_WORK;
         let (mean, variance) = moments(portions);
-        let steps = if values().count() > FEW_DEALS { STEPS } else { COARSE_STEPS };
         let (method, step) = if is_small {
             (Method::Exact, step(total, divisor, STEPS))
         } else {
-            (Method::Fourier, step(total, divisor, steps - 1))
+            (Method::Fourier, step(total, divisor, STEPS - 1))
         };
         let probabilities = match method {
             Method::Exact => exact::sum(&cells, step),
-            Method::Fourier => fourier::sum(&cells, step, steps as usize),
+            Method::Fourier => fourier::sum(&cells, step, STEPS as usize),
         };
         Self { step, total, probabilities, mean, deviation: variance.sqrt(), method }
     }
