@@ -2,8 +2,10 @@
 use std::{io, sync::Arc};
 
 use crm_core::{
+    alerts::AlertNotification,
     database::Database,
     gate::Gates,
+    history::HistoryVerification,
     imports::{ImportJob, RevertJob},
     pruning::Pruning,
 };
@@ -11,17 +13,23 @@ use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics:
 use crm_ops::runner::{Runner, Running};
 use crm_policy::approvals::ExpiryJob;
 
-/// Starts a worker that does every kind of job.
-///
-/// # Errors
-/// Where its threads cannot be started.
-pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
+/// A worker that does every kind of job, not started yet.
+pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
     Runner::new(database, gates)
+        .register::<AlertNotification>()
         .register::<ImportJob>()
         .register::<RevertJob>()
         .register::<ExpiryJob>()
         .recurring::<Pruning>()
+        .recurring::<HistoryVerification>()
         .recurring::<StageStatisticsJob>()
         .recurring::<DealSnapshotsJob>()
-        .start()
+}
+
+/// Starts a worker that does every kind of job, and tells nobody outside of alerts.
+///
+/// # Errors
+/// Where its threads cannot be started.
+pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
+    runner(database, gates).start()
 }

@@ -24,6 +24,12 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("activities", "search_text", FreeText),
     ("activities", "subject", FreeText),
     ("activities", "type", Technical),
+    ("alerts", "fingerprint", FreeText),
+    ("alerts", "message", FreeText),
+    ("alerts", "severity", Technical),
+    ("alerts", "source", FreeText),
+    ("alerts", "status", Technical),
+    ("alerts", "title", FreeText),
     ("api_keys", "hash", Secret),
     ("api_keys", "hint", Technical),
     ("api_keys", "name", FreeText),
@@ -184,6 +190,9 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("win_loss_reviews", "notes", FreeText),
     ("win_loss_reviews", "outcome", Technical),
     ("win_loss_reviews", "primary_reason_code", Business),
+    ("workers", "host", Technical),
+    ("workers", "program_version", Technical),
+    ("workers", "queues", Technical),
 ];
 
 /// The class of a column, if it is listed.

@@ -2,6 +2,7 @@
 use crate::endpoint::Endpoint;
 
 mod activities;
+mod alerts;
 pub(crate) mod approvals;
 mod auth;
 mod bulk;
@@ -16,6 +17,7 @@ mod exchange_rates;
 mod exports;
 mod field_history;
 mod forecasting;
+mod health;
 mod imports;
 mod leads;
 mod organization;
@@ -51,6 +53,7 @@ pub const TAGS: &[(&str, &str)] = &[
 /// Every endpoint.
 pub fn all() -> Vec<Endpoint> {
     [
+        health::endpoints(),
         system::endpoints(),
         auth::endpoints(),
         organization::endpoints(),
@@ -75,6 +78,7 @@ pub fn all() -> Vec<Endpoint> {
         imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
+        alerts::endpoints(),
         approvals::endpoints(),
     ]
     .into_iter()

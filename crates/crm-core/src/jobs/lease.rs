@@ -7,7 +7,7 @@ use diesel::{RunQueryDsl, sql_types as st};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::QueueJob;
+use super::{QueueJob, ports::Ports};
 use crate::{
     Ctx, Id, Result, Tx,
     database::{Access, Database},
@@ -49,6 +49,7 @@ pub struct Claim {
 pub struct Queue {
     database: Database,
     gates: Arc<dyn Gates>,
+    ports: Ports,
 }
 
 type Row = (Uuid, String, Value, i32, i32);
@@ -57,7 +58,16 @@ type RowTypes = (st::Uuid, st::Text, st::Jsonb, st::Integer, st::Integer);
 impl Queue {
     /// The queue in a database. What jobs do is judged by the gates.
     pub fn new(database: Database, gates: Arc<dyn Gates>) -> Self {
-        Self { database, gates }
+        Self { database, gates, ports: Ports::default() }
+    }
+
+    /// Plugs in what jobs find under this type with [`super::JobRun::port`].
+    pub fn plug<T: ?Sized + Send + Sync + 'static>(&mut self, port: Arc<T>) {
+        self.ports.plug(port);
+    }
+
+    pub(super) fn port<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.ports.port()
     }
 
     /// The database that jobs work on.

@@ -5,12 +5,15 @@
 //! is one transaction that first makes sure that the lease still holds. A worker that was taken for dead can therefore
 //! commit nothing more, and a job whose last step is [`JobRun::finish`] has each effect once, also through `kill -9`.
 //! A [`Recurring`] job is put there by itself whenever its [`Schedule`] says so.
+mod failures;
 mod figures;
 mod lease;
+mod ports;
 mod records;
 mod recurrences;
 mod run;
 mod schedule;
+mod workers;
 
 use std::borrow::Cow;
 
@@ -20,12 +23,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub use failures::{alerted, resolve_failures};
 pub use figures::QueueFigures;
+pub(crate) use figures::figures;
 pub use lease::{Claim, LEASE, Queue};
-pub use records::{QueueJob, QueueJobFields, STATUSES, list, retry};
+pub use records::{QueueJob, QueueJobFields, STATUSES, cancel, list, read, retry};
 pub use recurrences::{Recurrence, Recurring};
 pub use run::{JobRun, Outcome, Until};
 pub use schedule::Schedule;
+pub(crate) use workers::workers;
+pub use workers::{Heartbeat, SILENCE, WorkerQueue, WorkerState};
 
 use crate::{Error, Id, Kind, Result, Tx};
 
