@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use crm_core::activities::Activity;
+use crm_core::alerts::Alert;
 use crm_core::api_keys::ApiKey;
 use crm_core::business_units::BusinessUnit;
 use crm_core::companies::Company;
@@ -35,7 +36,7 @@ const BARE: [(ResourceClass, &[&str]); 3] = [
     (ResourceClass::Reference, &["playbook", "email_identity", "suppression", "exchange_rate"]),
     (
         ResourceClass::Administration,
-        &["webhook_subscription", "webhook_source", "alert", "gdpr_request", "legal_hold", "retention_run"],
+        &["webhook_subscription", "webhook_source", "gdpr_request", "legal_hold", "retention_run"],
     ),
 ];
 
@@ -66,6 +67,7 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<BusinessUnit>(ResourceClass::Administration),
         resource::<User>(ResourceClass::Administration),
         resource::<QueueJob>(ResourceClass::Administration),
+        resource::<Alert>(ResourceClass::Administration),
         resource::<StoredPolicy>(ResourceClass::Administration),
     ];
     let bare = BARE.iter().flat_map(|(class, names)| names.iter().map(|name| Resource::new(*name, *class)));

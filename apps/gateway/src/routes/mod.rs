@@ -2,6 +2,7 @@
 use crate::endpoint::Endpoint;
 
 mod activities;
+mod alerts;
 pub(crate) mod approvals;
 mod auth;
 mod bulk;
@@ -15,6 +16,7 @@ mod decision_memory;
 mod exports;
 mod field_history;
 mod forecasting;
+mod health;
 mod imports;
 mod leads;
 mod organization;
@@ -50,6 +52,7 @@ pub const TAGS: &[(&str, &str)] = &[
 /// Every endpoint.
 pub fn all() -> Vec<Endpoint> {
     [
+        health::endpoints(),
         system::endpoints(),
         auth::endpoints(),
         organization::endpoints(),
@@ -73,6 +76,7 @@ pub fn all() -> Vec<Endpoint> {
         imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
+        alerts::endpoints(),
         approvals::endpoints(),
     ]
     .into_iter()

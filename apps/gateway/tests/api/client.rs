@@ -155,7 +155,7 @@ impl Drop for Beside {
 fn serve(door: &Door) -> (String, ServerHandle, ureq::Agent) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let app = App::new(door.clone(), 3, Arc::new(AtomicBool::new(false)));
+    let app = App::new(door.clone(), 3, Arc::new(AtomicBool::new(false))).unwrap();
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {

@@ -44,6 +44,7 @@ impl Things {
             made("/api/saved-views", json!({"entityType": "deal", "name": "View", "isShared": true})),
         );
         keep("/api/imports", import(server));
+        keep("/api/system/jobs", admin.get("/api/system/jobs").expect(200)["jobs"][0]["id"].clone());
         keep(
             "/api/policies",
             made(
@@ -67,6 +68,7 @@ impl Things {
             "/api/custom-fields",
             made("/api/custom-fields", json!({"entityType": "lead", "key": "k", "label": "K", "type": "text"})),
         );
+        keep("/api/system/alerts", made("/api/system/alerts", json!({"severity": "info", "title": "Alert"})));
         keep("/api/users", json!(server.house.rep.id));
         keep("/api/api-keys", made("/api/api-keys", json!({"name": "k", "scopes": ["read"]})));
         keep("/api/approvals", approval(server, &deal));

@@ -21,6 +21,7 @@ mod pipelines;
 mod policies;
 mod robustness;
 mod sign_in;
+mod system;
 mod tidy;
 mod verdicts;
 mod work;
