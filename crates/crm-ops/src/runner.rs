@@ -40,7 +40,7 @@ use crm_core::{
     Id, Result,
     database::Database,
     gate::Gates,
-    jobs::{Claim, Failure, Job, Outcome, Queue, Until},
+    jobs::{Claim, Equipment, Failure, Job, Outcome, Queue, Until},
     organizations::Organization,
 };
 
@@ -84,6 +84,13 @@ impl Runner {
     pub fn register<J: Job>(mut self) -> Self {
         self.handlers.add::<J>();
         self.slots.entry(J::QUEUE).or_insert(SLOTS);
+        self
+    }
+
+    /// Its jobs find these things.
+    #[must_use]
+    pub fn equipped(mut self, equipment: Equipment) -> Self {
+        self.queue = self.queue.equipped(equipment);
         self
     }
 

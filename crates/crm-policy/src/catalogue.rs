@@ -34,7 +34,7 @@ const BARE: [(ResourceClass, &[&str]); 3] = [
     ),
     (
         ResourceClass::Administration,
-        &["webhook_subscription", "webhook_source", "alert", "gdpr_request", "legal_hold", "retention_run"],
+        &["webhook", "webhook_source", "webhook_event", "alert", "gdpr_request", "legal_hold", "retention_run"],
     ),
 ];
 

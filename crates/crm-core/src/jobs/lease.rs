@@ -7,7 +7,7 @@ use diesel::{RunQueryDsl, sql_types as st};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::QueueJob;
+use super::{Equipment, QueueJob};
 use crate::{
     Ctx, Id, Result, Tx,
     database::{Access, Database},
@@ -49,6 +49,7 @@ pub struct Claim {
 pub struct Queue {
     database: Database,
     gates: Arc<dyn Gates>,
+    equipment: Equipment,
 }
 
 type Row = (Uuid, String, Value, i32, i32);
@@ -57,7 +58,19 @@ type RowTypes = (st::Uuid, st::Text, st::Jsonb, st::Integer, st::Integer);
 impl Queue {
     /// The queue in a database. What jobs do is judged by the gates.
     pub fn new(database: Database, gates: Arc<dyn Gates>) -> Self {
-        Self { database, gates }
+        Self { database, gates, equipment: Equipment::default() }
+    }
+
+    /// Jobs find these things.
+    #[must_use]
+    pub fn equipped(mut self, equipment: Equipment) -> Self {
+        self.equipment = equipment;
+        self
+    }
+
+    /// What jobs find.
+    pub fn equipment(&self) -> &Equipment {
+        &self.equipment
     }
 
     /// The database that jobs work on.

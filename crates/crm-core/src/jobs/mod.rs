@@ -4,6 +4,7 @@
 //! neither does. A worker takes it under a lease ([`Queue`]), and the job does its work in steps ([`JobRun::step`]): each
 //! is one transaction that first makes sure that the lease still holds. A worker that was taken for dead can therefore
 //! commit nothing more, and a job whose last step is [`JobRun::finish`] has each effect once, also through `kill -9`.
+mod equipment;
 mod figures;
 mod lease;
 mod records;
@@ -16,6 +17,7 @@ use diesel::sql_types as st;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+pub use equipment::Equipment;
 pub use figures::QueueFigures;
 pub use lease::{Claim, LEASE, Queue};
 pub use records::{QueueJob, QueueJobFields, STATUSES, list, retry};
@@ -151,6 +153,22 @@ pub fn enqueue<J: Job>(tx: &mut Tx<'_>, job: &J, how: &Enqueue) -> Result<Id<Que
         }
     }
     Err(Error::Unavailable("a job of the same key keeps coming and going".into()))
+}
+
+/// Lets the job of this kind and key begin at once, where one waits for later.
+///
+/// # Errors
+/// What the database says.
+pub fn bring_forward<J: Job>(tx: &mut Tx<'_>, unique_key: &str) -> Result<()> {
+    tx.check_writable()?;
+    let now = tx.ctx.now;
+    tx.sql::<st::Integer>(
+        "UPDATE queue_jobs SET run_at = {}, updated_at = {} \
+         WHERE organization_id = {org} AND kind = {} AND unique_key = {} AND status = 'waiting' AND run_at > {}",
+    )
+    .with(|s| s.bind(now).bind(now).bind(J::NAME).bind(unique_key).bind(now))
+    .run(tx)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One run of a job: its steps, and how it ends.
 use std::{
+    any::Any,
     borrow::Cow,
     cell::Cell,
     sync::{
@@ -99,6 +100,14 @@ impl<'w> JobRun<'w> {
         self.queue.gates()
     }
 
+    /// What the process has for jobs of this kind.
+    ///
+    /// # Errors
+    /// [`Failure::Fail`] where it has none, and so cannot do the job.
+    pub fn equipment<T: Any + Send + Sync>(&self) -> std::result::Result<&T, Failure> {
+        self.queue.equipment().get().ok_or(Failure::Fail("this worker is not equipped for the job".into()))
+    }
+
     /// The present instant. A step has its own, the database's, as `ctx.now`.
     pub fn now(&self) -> DateTime<Utc> {
         clock::now()
@@ -160,6 +169,24 @@ impl<'w> JobRun<'w> {
         })?;
         self.finished.set(true);
         Ok(value)
+    }
+
+    /// The last step, if it is one: where `work` says yes, the job is completed in the same transaction; where it says
+    /// no, there is more to do and the job goes on.
+    ///
+    /// # Errors
+    /// As [`JobRun::step`].
+    pub fn finish_if(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<bool>) -> std::result::Result<bool, Failure> {
+        let is_done = self.queue.fenced(self.claim, |tx| {
+            let is_done = work(tx)?;
+            match is_done {
+                true => settle(tx, self.claim, &Outcome::Completed)?,
+                false => extend(tx, self.claim)?,
+            }
+            Ok(is_done)
+        })?;
+        self.finished.set(is_done);
+        Ok(is_done)
     }
 }
 
