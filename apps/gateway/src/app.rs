@@ -21,7 +21,7 @@ use actix_web::{
     web,
 };
 use chrono::{DateTime, Utc};
-use crm_core::{clock, door::Door};
+use crm_core::{clock, door::Door, jobs::Equipment};
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 
@@ -43,6 +43,8 @@ pub struct App {
     pub draining: Arc<AtomicBool>,
     /// The OpenAPI document, written out once.
     pub document: Vec<u8>,
+    /// Keys and the way out.
+    pub equipment: Equipment,
 }
 
 impl App {
@@ -57,7 +59,15 @@ impl App {
             started_at: clock::now(),
             draining,
             document: document::text().into_bytes(),
+            equipment: Equipment::default(),
         }
+    }
+
+    /// With keys and a way out.
+    #[must_use]
+    pub fn equipped(mut self, equipment: Equipment) -> Self {
+        self.equipment = equipment;
+        self
     }
 
     /// The state, from a request.

@@ -15,7 +15,7 @@ use actix_web::{
     middleware::{Compress, from_fn},
     web,
 };
-use crm_core::door::Door;
+use crm_core::{door::Door, jobs::Equipment};
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -34,10 +34,16 @@ const LAST_ANSWERS: u64 = 25;
 ///
 /// # Errors
 /// Where the address cannot be listened on, in words that say what to do.
-pub async fn serve(door: Door, connections: u32, listening: &Listening, stopping: Arc<AtomicBool>) -> io::Result<()> {
+pub async fn serve(
+    door: Door,
+    equipment: Equipment,
+    connections: u32,
+    listening: &Listening,
+    stopping: Arc<AtomicBool>,
+) -> io::Result<()> {
     let listener = listen(SocketAddr::new(listening.listen, listening.port))?;
     let address = listener.local_addr()?;
-    let app = App::new(door, usize::try_from(connections).unwrap_or(8), Arc::clone(&stopping));
+    let app = App::new(door, usize::try_from(connections).unwrap_or(8), Arc::clone(&stopping)).equipped(equipment);
     let server = build(app, listener, std::thread::available_parallelism().map_or(2, usize::from))?;
     let handle = server.handle();
     let drain = Duration::from_secs(listening.drain_seconds);

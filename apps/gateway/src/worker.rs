@@ -5,13 +5,28 @@ use crm_core::{
     database::Database,
     gate::Gates,
     imports::{ImportJob, RevertJob},
+    jobs::Equipment,
 };
-use crm_ops::runner::{Runner, Running};
+use crm_ops::{
+    runner::{Runner, Running},
+    webhooks::{deliveries::DeliverWebhook, dispatch::DispatchEvents, receiving::ProcessWebhook},
+};
+
+/// How many webhooks are sent at a time: mostly they wait for others to answer, and hold no connection meanwhile.
+const WEBHOOK_SLOTS: usize = 8;
 
 /// Starts a worker that does every kind of job.
 ///
 /// # Errors
 /// Where its threads cannot be started.
-pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
-    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().start()
+pub fn start(database: Database, gates: Arc<dyn Gates>, equipment: Equipment) -> io::Result<Running> {
+    Runner::new(database, gates)
+        .equipped(equipment)
+        .register::<ImportJob>()
+        .register::<RevertJob>()
+        .register::<DispatchEvents>()
+        .register::<DeliverWebhook>()
+        .register::<ProcessWebhook>()
+        .slots("webhooks", WEBHOOK_SLOTS)
+        .start()
 }

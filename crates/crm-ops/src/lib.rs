@@ -2,12 +2,13 @@
 //! what failed.
 //!
 //! - [`runner`]: takes jobs from the queue of `crm_core::jobs` and runs them.
+//! - [`webhooks`]: who is told of events and who may tell us something; messages, their delivery, replay and receipt.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
 //!
-//! Everything but the worker is a pure function of its arguments, the instant and the randomness included, so that the
-//! crate can be used alone:
+//! Signatures, addresses, the meaning of answers and the waits are pure functions of their arguments, the instant and the
+//! randomness included:
 //!
 //! ```
 //! use crm_ops::backoff::{self, Jitter};
@@ -32,4 +33,5 @@
 pub mod backoff;
 mod handlers;
 pub mod runner;
+mod schema;
 pub mod webhooks;

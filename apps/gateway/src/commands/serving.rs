@@ -5,7 +5,7 @@ use crm_core::clock;
 use gateway::{
     config::{Listening, Storage},
     demo::{self, Filled, Scale},
-    server, worker,
+    equipment, server, worker,
 };
 
 use super::{Failure, house::House};
@@ -16,13 +16,15 @@ pub(crate) fn serve(storage: &Storage, listening: &Listening) -> Result<(), Fail
 }
 
 fn run(house: House, storage: &Storage, listening: &Listening) -> Result<(), Failure> {
+    let equipment = equipment::equip(storage)?;
     let worker = match listening.no_workers {
         true => None,
-        false => Some(worker::start(house.door.database().clone(), Arc::clone(&house.gates))?),
+        false => Some(worker::start(house.door.database().clone(), Arc::clone(&house.gates), equipment.clone())?),
     };
     let stopping = Arc::new(AtomicBool::new(false));
     let served = actix_web::rt::System::new().block_on(server::serve(
         house.door.clone(),
+        equipment,
         storage.connections,
         listening,
         stopping,
@@ -37,7 +39,8 @@ fn run(house: House, storage: &Storage, listening: &Listening) -> Result<(), Fai
 /// Does jobs, and answers nobody, until somebody ends it.
 pub(crate) fn work(storage: &Storage) -> Result<(), Failure> {
     let house = House::open(storage)?;
-    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates))?;
+    let equipment = equipment::equip(storage)?;
+    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates), equipment)?;
     tracing::info!("waiting for jobs");
     actix_web::rt::System::new().block_on(server::end_is_wanted());
     report(worker.stop());

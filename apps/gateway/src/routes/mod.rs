@@ -26,6 +26,9 @@ mod search;
 mod system;
 mod tasks;
 mod users;
+mod webhook_events;
+mod webhook_sources;
+mod webhooks;
 
 /// The headings of the document.
 pub const TAGS: &[(&str, &str)] = &[
@@ -43,6 +46,7 @@ pub const TAGS: &[(&str, &str)] = &[
     ("Pipelines", "The ways that deals go."),
     ("Policies", "Who may do what, and why."),
     ("Configuration", "The organization, its fields and its people."),
+    ("Webhooks", "Telling others of what happens, and hearing from them."),
     ("System", "Is it there, and what can it do."),
 ];
 
@@ -72,6 +76,9 @@ pub fn all() -> Vec<Endpoint> {
         imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
+        webhooks::endpoints(),
+        webhook_sources::endpoints(),
+        webhook_events::endpoints(),
     ]
     .into_iter()
     .flatten()
