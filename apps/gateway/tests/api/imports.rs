@@ -6,7 +6,7 @@ use crm_ops::runner::Running;
 use gateway::worker;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Reply, Server};
+use crate::client::{Client, Reply, Server, equipment};
 
 const COMPANIES: &str = "Name;Umsatz;Land\r\nAcme;1.234,50;GB\r\nGlobex;7;DE\r\nAcme;1;GB\r\nNowhere;many;XX\r\n";
 
