@@ -21,11 +21,11 @@ use actix_web::{
     web,
 };
 use chrono::{DateTime, Utc};
-use crm_core::{clock, door::Door, jobs::Equipment};
+use crm_core::{clock, door::Door};
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 
-use crate::{call::RequestId, document, endpoint::Endpoint, problem::Problem};
+use crate::{call::RequestId, document, endpoint::Endpoint, equipment::Equipment, problem::Problem};
 
 /// What every request may use.
 pub struct App {
@@ -44,7 +44,7 @@ pub struct App {
     /// The OpenAPI document, written out once.
     pub document: Vec<u8>,
     /// Keys and the way out.
-    pub equipment: Equipment,
+    pub equipment: Option<Equipment>,
 }
 
 impl App {
@@ -59,14 +59,14 @@ impl App {
             started_at: clock::now(),
             draining,
             document: document::text().into_bytes(),
-            equipment: Equipment::default(),
+            equipment: None,
         }
     }
 
     /// With keys and a way out.
     #[must_use]
     pub fn equipped(mut self, equipment: Equipment) -> Self {
-        self.equipment = equipment;
+        self.equipment = Some(equipment);
         self
     }
 

@@ -4,13 +4,23 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    sync::Arc,
 };
 
-use crm_core::{Error, jobs::Equipment, sealed::Keyring};
+use crm_core::{Error, sealed::Keyring};
 use crm_ops::webhooks::{addresses::Reach, courier::Courier};
 use rand::RngCore;
 
 use crate::{app::App, config::Storage};
+
+/// What jobs and requests use beside the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Equipment {
+    /// Seal secrets.
+    pub keys: Arc<Keyring>,
+    /// Sends to others.
+    pub courier: Arc<Courier>,
+}
 
 /// The file of the keys in the program's folder.
 const KEYRING: &str = "keyring";
@@ -29,7 +39,8 @@ pub fn equip(storage: &Storage) -> io::Result<Equipment> {
         io::Error::new(io::ErrorKind::InvalidData, words)
     })?;
     let allows = storage.allow_private_addresses;
-    Ok(Equipment::default().with(keys).with(Courier::new(Reach { allows_http: allows, allows_private: allows })))
+    let courier = Courier::new(Reach { allows_http: allows, allows_private: allows });
+    Ok(Equipment { keys: Arc::new(keys), courier: Arc::new(courier) })
 }
 
 /// The keys in the program's folder, made where there are none. A file appears whole or not at all, and of two processes
@@ -58,7 +69,7 @@ fn kept(home: &Path) -> io::Result<String> {
 /// # Errors
 /// Where the program was put together without them.
 pub fn keys(app: &App) -> Result<&Keyring, Error> {
-    app.equipment.get().ok_or_else(|| Error::internal("the program has no keys"))
+    app.equipment.as_ref().map(|it| &*it.keys).ok_or_else(|| Error::internal("the program has no keys"))
 }
 
 /// The way out, from the program's state.
@@ -66,7 +77,7 @@ pub fn keys(app: &App) -> Result<&Keyring, Error> {
 /// # Errors
 /// Where the program was put together without it.
 pub fn courier(app: &App) -> Result<&Courier, Error> {
-    app.equipment.get().ok_or_else(|| Error::internal("the program has no way out"))
+    app.equipment.as_ref().map(|it| &*it.courier).ok_or_else(|| Error::internal("the program has no way out"))
 }
 
 #[cfg(test)]

@@ -15,13 +15,14 @@ use actix_web::{
     middleware::{Compress, from_fn},
     web,
 };
-use crm_core::{door::Door, jobs::Equipment};
+use crm_core::door::Door;
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     app::{self, App},
     config::Listening,
+    equipment::Equipment,
     routes,
 };
 

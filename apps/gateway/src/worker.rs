@@ -5,12 +5,16 @@ use crm_core::{
     database::Database,
     gate::Gates,
     imports::{ImportJob, RevertJob},
-    jobs::Equipment,
+    pruning::Pruning,
 };
 use crm_ops::{
     runner::{Runner, Running},
-    webhooks::{deliveries::DeliverWebhook, dispatch::DispatchEvents, receiving::ProcessWebhook},
+    webhooks::{
+        deliveries::DeliverWebhook, dispatch::DispatchEvents, pruning::PruneWebhookEvents, receiving::ProcessWebhook,
+    },
 };
+
+use crate::equipment::Equipment;
 
 /// How many webhooks are sent at a time: mostly they wait for others to answer, and hold no connection meanwhile.
 const WEBHOOK_SLOTS: usize = 8;
@@ -19,14 +23,17 @@ const WEBHOOK_SLOTS: usize = 8;
 ///
 /// # Errors
 /// Where its threads cannot be started.
-pub fn start(database: Database, gates: Arc<dyn Gates>, equipment: Equipment) -> io::Result<Running> {
+pub fn start(database: Database, gates: Arc<dyn Gates>, equipment: &Equipment) -> io::Result<Running> {
     Runner::new(database, gates)
-        .equipped(equipment)
+        .plug(Arc::clone(&equipment.keys))
+        .plug(Arc::clone(&equipment.courier))
         .register::<ImportJob>()
         .register::<RevertJob>()
+        .recurring::<Pruning>()
         .register::<DispatchEvents>()
         .register::<DeliverWebhook>()
         .register::<ProcessWebhook>()
+        .recurring::<PruneWebhookEvents>()
         .slots("webhooks", WEBHOOK_SLOTS)
         .start()
 }

@@ -24,6 +24,7 @@
 //! ```
 mod about;
 pub mod activities;
+pub mod alerts;
 pub mod api_keys;
 pub mod bulk;
 pub mod business_units;
@@ -54,6 +55,7 @@ pub mod page;
 pub mod patch;
 pub mod personal_data;
 pub mod pipelines;
+pub mod pruning;
 pub mod reason_codes;
 pub mod record;
 mod references;

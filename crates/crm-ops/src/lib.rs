@@ -3,6 +3,7 @@
 //!
 //! - [`runner`]: takes jobs from the queue of `crm_core::jobs` and runs them.
 //! - [`webhooks`]: who is told of events and who may tell us something; messages, their delivery, replay and receipt.
+//! - [`discord`]: alerts on a Discord channel.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
@@ -31,7 +32,9 @@
 //! ```
 
 pub mod backoff;
+pub mod discord;
 mod handlers;
 pub mod runner;
 mod schema;
 pub mod webhooks;
+mod worker;

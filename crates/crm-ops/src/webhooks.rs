@@ -13,6 +13,7 @@ pub mod events;
 mod mail_events;
 pub mod messages;
 mod payloads;
+pub mod pruning;
 pub mod receiving;
 pub mod replays;
 mod secrets;

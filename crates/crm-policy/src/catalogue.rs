@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use crm_core::activities::Activity;
+use crm_core::alerts::Alert;
 use crm_core::api_keys::ApiKey;
 use crm_core::business_units::BusinessUnit;
 use crm_core::companies::Company;
@@ -34,7 +35,7 @@ const BARE: [(ResourceClass, &[&str]); 3] = [
     ),
     (
         ResourceClass::Administration,
-        &["webhook", "webhook_source", "webhook_event", "alert", "gdpr_request", "legal_hold", "retention_run"],
+        &["webhook", "webhook_source", "webhook_event", "gdpr_request", "legal_hold", "retention_run"],
     ),
 ];
 
@@ -60,6 +61,7 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<BusinessUnit>(ResourceClass::Administration),
         resource::<User>(ResourceClass::Administration),
         resource::<QueueJob>(ResourceClass::Administration),
+        resource::<Alert>(ResourceClass::Administration),
         resource::<StoredPolicy>(ResourceClass::Administration),
     ];
     let bare = BARE.iter().flat_map(|(class, names)| names.iter().map(|name| Resource::new(*name, *class)));

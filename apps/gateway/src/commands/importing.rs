@@ -57,7 +57,7 @@ pub(crate) fn run(asked: &FileToImport) -> Result<(), Failure> {
     let acting = Acting { house: &house, organization, actor: Actor::User(user) };
     let import = acting.write(|tx| imports::create(tx, new))?;
     let equipment = equipment::equip(&asked.storage)?;
-    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates), equipment)?;
+    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates), &equipment)?;
     let import = follow(&acting, import)?;
     worker.stop();
     conclude(&acting, &import, asked)?;

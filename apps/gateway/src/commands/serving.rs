@@ -19,7 +19,7 @@ fn run(house: House, storage: &Storage, listening: &Listening) -> Result<(), Fai
     let equipment = equipment::equip(storage)?;
     let worker = match listening.no_workers {
         true => None,
-        false => Some(worker::start(house.door.database().clone(), Arc::clone(&house.gates), equipment.clone())?),
+        false => Some(worker::start(house.door.database().clone(), Arc::clone(&house.gates), &equipment)?),
     };
     let stopping = Arc::new(AtomicBool::new(false));
     let served = actix_web::rt::System::new().block_on(server::serve(
@@ -40,7 +40,7 @@ fn run(house: House, storage: &Storage, listening: &Listening) -> Result<(), Fai
 pub(crate) fn work(storage: &Storage) -> Result<(), Failure> {
     let house = House::open(storage)?;
     let equipment = equipment::equip(storage)?;
-    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates), equipment)?;
+    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates), &equipment)?;
     tracing::info!("waiting for jobs");
     actix_web::rt::System::new().block_on(server::end_is_wanted());
     report(worker.stop());

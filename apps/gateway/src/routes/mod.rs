@@ -2,6 +2,7 @@
 use crate::endpoint::Endpoint;
 
 mod activities;
+mod alerts;
 mod auth;
 mod bulk;
 mod business_units;
@@ -79,6 +80,7 @@ pub fn all() -> Vec<Endpoint> {
         webhooks::endpoints(),
         webhook_sources::endpoints(),
         webhook_events::endpoints(),
+        alerts::endpoints(),
     ]
     .into_iter()
     .flatten()

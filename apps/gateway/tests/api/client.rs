@@ -11,14 +11,13 @@ use crm_core::{
     clock,
     door::Door,
     gate::{Gates, Roles},
-    jobs::Equipment,
     sealed::Keyring,
     testing::{Person, TestDatabase, TestOrganization},
     users::User,
 };
 use crm_ops::webhooks::{addresses::Reach, courier::Courier};
 use crm_policy::PolicyGates;
-use gateway::{app::App, server};
+use gateway::{app::App, equipment::Equipment, server};
 use serde_json::Value;
 
 /// A server over a database of its own, with an organization whose people can be asked for, and a stranger's.
@@ -52,7 +51,7 @@ pub(crate) struct Who {
 pub(crate) fn equipment() -> Equipment {
     let keys = Keyring::parse(&format!("k1:{}", "5a".repeat(32))).unwrap();
     let courier = Courier::new(Reach { allows_http: true, allows_private: true });
-    Equipment::default().with(keys).with(courier)
+    Equipment { keys: Arc::new(keys), courier: Arc::new(courier) }
 }
 
 impl Who {

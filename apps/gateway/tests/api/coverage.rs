@@ -59,6 +59,7 @@ impl Things {
             "/api/custom-fields",
             made("/api/custom-fields", json!({"entityType": "lead", "key": "k", "label": "K", "type": "text"})),
         );
+        keep("/api/system/alerts", made("/api/system/alerts", json!({"severity": "info", "title": "Alert"})));
         let policy = json!({"name": "P", "role": "ANY", "action": "export_data", "resource": "lead"});
         keep("/api/policies", made("/api/policies", policy));
         keep("/api/users", json!(server.house.rep.id));

@@ -4,11 +4,15 @@
 //! neither does. A worker takes it under a lease ([`Queue`]), and the job does its work in steps ([`JobRun::step`]): each
 //! is one transaction that first makes sure that the lease still holds. A worker that was taken for dead can therefore
 //! commit nothing more, and a job whose last step is [`JobRun::finish`] has each effect once, also through `kill -9`.
-mod equipment;
+//! A [`Recurring`] job is put there by itself whenever its [`Schedule`] says so.
+mod failures;
 mod figures;
 mod lease;
+mod ports;
 mod records;
+mod recurrences;
 mod run;
+mod schedule;
 
 use std::borrow::Cow;
 
@@ -17,11 +21,13 @@ use diesel::sql_types as st;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-pub use equipment::Equipment;
+pub use failures::resolve_failures;
 pub use figures::QueueFigures;
 pub use lease::{Claim, LEASE, Queue};
 pub use records::{QueueJob, QueueJobFields, STATUSES, list, retry};
+pub use recurrences::{Recurrence, Recurring};
 pub use run::{JobRun, Outcome, Until};
+pub use schedule::Schedule;
 
 use crate::{Error, Id, Kind, Result, Tx};
 

@@ -1,6 +1,5 @@
 //! One run of a job: its steps, and how it ends.
 use std::{
-    any::Any,
     borrow::Cow,
     cell::Cell,
     sync::{
@@ -13,7 +12,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{RunQueryDsl, sql_types as st};
 
-use super::{Claim, Failure, Queue, QueueJob, lease, reason};
+use super::{Claim, Failure, Queue, QueueJob, failures, lease, reason};
 use crate::{
     Actor, Ctx, Error, Id, Result, Tx, clock,
     database::{self, Access, Database},
@@ -100,12 +99,9 @@ impl<'w> JobRun<'w> {
         self.queue.gates()
     }
 
-    /// What the process has for jobs of this kind.
-    ///
-    /// # Errors
-    /// [`Failure::Fail`] where it has none, and so cannot do the job.
-    pub fn equipment<T: Any + Send + Sync>(&self) -> std::result::Result<&T, Failure> {
-        self.queue.equipment().get().ok_or(Failure::Fail("this worker is not equipped for the job".into()))
+    /// What the program has plugged in under this type, mostly that of a trait.
+    pub fn port<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.queue.port()
     }
 
     /// The present instant. A step has its own, the database's, as `ctx.now`.
@@ -203,7 +199,11 @@ impl Queue {
     ) -> std::result::Result<(), Failure> {
         self.fenced(claim, |tx| {
             also(tx)?;
-            Ok(settle(tx, claim, outcome)?)
+            settle(tx, claim, outcome)?;
+            if matches!(outcome, Outcome::Failed(_)) {
+                failures::raise(tx, claim)?;
+            }
+            Ok(())
         })
     }
 

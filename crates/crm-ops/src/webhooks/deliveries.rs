@@ -2,7 +2,9 @@
 //! arrived or was given up.
 use chrono::{DateTime, Utc};
 use crm_core::{
-    Error, Id, Result, Tx, events as outbox,
+    Error, Id, Result, Tx,
+    alerts::{self, Cause, Severity},
+    events as outbox,
     jobs::{Failure, Job, JobRun},
     sealed::Keyring,
 };
@@ -37,14 +39,16 @@ impl Job for DeliverWebhook {
     const QUEUE: &'static str = "webhooks";
 
     fn run(self, run: &JobRun<'_>) -> std::result::Result<(), Failure> {
-        let (courier, keys) = (run.equipment::<Courier>()?, run.equipment::<Keyring>()?);
+        let (Some(courier), Some(keys)) = (run.port::<Courier>(), run.port::<Keyring>()) else {
+            return Err(Failure::Retry("this worker has no way out, or no keys".into()));
+        };
         loop {
             if run.is_stopping() {
                 return Err(run.leave());
             }
-            match run.step(|tx| self.next(tx, keys))? {
+            match run.step(|tx| self.next(tx, &keys))? {
                 Next::Send(letter) => {
-                    let answer = letter.send(courier, run.now());
+                    let answer = letter.send(&courier, run.now());
                     run.step(|tx| letter.settle(tx, &answer))?;
                 }
                 Next::Unsendable => {}
@@ -260,7 +264,21 @@ fn failed(tx: &mut Tx<'_>, webhook: Id<Webhook>, pause: Option<DateTime<Utc>>) -
 /// Disables a webhook, unless that has happened already or it is gone.
 fn disable(tx: &mut Tx<'_>, id: Id<Webhook>, reason: &'static str) -> Result<()> {
     match tx.find(id) {
-        Ok(webhook) if webhook.fields.is_active => subscriptions::disable(tx, id, reason).map(drop),
+        Ok(webhook) if webhook.fields.is_active => {
+            subscriptions::disable(tx, id, reason)?;
+            let message = match reason {
+                "gone" => format!("The endpoint of webhook {id} answered that it is gone."),
+                _ => format!("The endpoint of webhook {id} has done nothing but fail for five days."),
+            };
+            let cause = Cause {
+                fingerprint: &subscriptions::fingerprint(id),
+                severity: Severity::Error,
+                source: "webhooks",
+                title: "A webhook was disabled",
+                message,
+            };
+            alerts::raise(tx, &cause).map(drop)
+        }
         Ok(_) | Err(Error::NotFound) => Ok(()),
         Err(error) => Err(error),
     }

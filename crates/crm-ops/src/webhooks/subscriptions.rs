@@ -1,7 +1,7 @@
 //! Webhooks as administrators set them up: where to, which events, and as whom.
 use chrono::{DateTime, Utc};
 use crm_core::{
-    Id, Page, Patch, Record, Result, Tx,
+    Id, Page, Patch, Record, Result, Tx, alerts,
     business_units::BusinessUnit,
     change::{Change, Draft},
     events as outbox,
@@ -253,7 +253,12 @@ fn forgive(tx: &mut Tx<'_>, id: Id<Webhook>) -> Result<()> {
     )
     .with(|s| s.bind(id))
     .run(tx)?;
-    Ok(())
+    alerts::resolve(tx, &fingerprint(id)).map(drop)
+}
+
+/// What tells the alert about a disabled webhook from others.
+pub(super) fn fingerprint(id: Id<Webhook>) -> String {
+    format!("webhook_disabled:{id}")
 }
 
 /// What is wrong with a webhook: the field, a word for it, and a sentence.

@@ -1,7 +1,9 @@
 //! The queue and its worker on a real database: leases, fencing, fairness, failures and a stop without loss.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod alerts;
 mod house;
+mod recurrences;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
