@@ -261,25 +261,26 @@ fn failed(tx: &mut Tx<'_>, webhook: Id<Webhook>, pause: Option<DateTime<Utc>>) -
     if attempts::is_lost(since, now) { disable(tx, webhook, "failing") } else { Ok(()) }
 }
 
-/// Disables a webhook, unless that has happened already or it is gone.
+/// Disables a webhook and tells of it, unless that has happened already or it is gone.
 fn disable(tx: &mut Tx<'_>, id: Id<Webhook>, reason: &'static str) -> Result<()> {
     match tx.find(id) {
         Ok(webhook) if webhook.fields.is_active => {
             subscriptions::disable(tx, id, reason)?;
-            let message = match reason {
-                "gone" => format!("The endpoint of webhook {id} answered that it is gone."),
-                _ => format!("The endpoint of webhook {id} has done nothing but fail for five days."),
-            };
-            let cause = Cause {
-                fingerprint: &subscriptions::fingerprint(id),
-                severity: Severity::Error,
-                source: "webhooks",
-                title: "A webhook was disabled",
-                message,
-            };
-            alerts::raise(tx, &cause).map(drop)
+            alert(tx, id, reason)
         }
         Ok(_) | Err(Error::NotFound) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+fn alert(tx: &mut Tx<'_>, id: Id<Webhook>, reason: &str) -> Result<()> {
+    let what = if reason == "gone" { "answered that it is gone" } else { "has done nothing but fail for five days" };
+    let cause = Cause {
+        fingerprint: &subscriptions::fingerprint(id),
+        severity: Severity::Error,
+        source: "webhooks",
+        title: "A webhook was disabled",
+        message: format!("The endpoint of webhook {id} {what}."),
+    };
+    alerts::raise(tx, &cause).map(drop)
 }
