@@ -25,9 +25,6 @@ pub struct Storage {
     /// first one seals. Without it they are in the file `keyring` in HEIMDELL_HOME, made at the first start.
     #[arg(long, env = "HEIMDELL_KEYRING", hide_env_values = true)]
     pub keyring: Option<String>,
-    /// Let webhooks go to private addresses and over http, as in development.
-    #[arg(long, env = "HEIMDELL_ALLOW_PRIVATE_ADDRESSES", value_parser = clap::builder::FalseyValueParser::new())]
-    pub allow_private_addresses: bool,
     /// Leave the schema as it is, and refuse to start where it is not current.
     #[arg(long, env = "HEIMDELL_NO_MIGRATE")]
     pub no_migrate: bool,
@@ -48,6 +45,22 @@ pub struct Listening {
     /// Handle no jobs in this process.
     #[arg(long, env = "HEIMDELL_NO_WORKERS")]
     pub no_workers: bool,
+}
+
+/// How others hear of the program's own state.
+#[derive(Args, Clone)]
+pub struct Watching {
+    /// The webhook of a Discord channel that hears of alerts of severity `error` and above. Give it to every process
+    /// that does jobs.
+    #[arg(long, env = "HEIMDELL_DISCORD_WEBHOOK_URL", hide_env_values = true)]
+    pub discord_webhook_url: Option<String>,
+    /// Lets `/metrics` be read from other machines, as `Authorization: Bearer …`, at least 16 characters. Without it
+    /// this machine and administrators read them.
+    #[arg(long, env = "HEIMDELL_METRICS_TOKEN", hide_env_values = true)]
+    pub metrics_token: Option<String>,
+    /// Let the program call addresses of private networks, for development.
+    #[arg(long, env = "HEIMDELL_ALLOW_PRIVATE_ADDRESSES", value_parser = clap::builder::BoolishValueParser::new())]
+    pub allow_private_addresses: bool,
 }
 
 /// How the log is written.

@@ -8,7 +8,10 @@ use std::{
 };
 
 use crm_core::{Error, sealed::Keyring};
-use crm_ops::webhooks::{addresses::Reach, courier::Courier};
+use crm_ops::{
+    runner::Runner,
+    webhooks::{addresses::Reach, courier::Courier},
+};
 use rand::RngCore;
 
 use crate::{app::App, config::Storage};
@@ -22,14 +25,21 @@ pub struct Equipment {
     pub courier: Arc<Courier>,
 }
 
+impl Equipment {
+    /// A worker whose jobs find it.
+    pub fn plugged_into(&self, runner: Runner) -> Runner {
+        runner.plug(Arc::clone(&self.keys)).plug(Arc::clone(&self.courier))
+    }
+}
+
 /// The file of the keys in the program's folder.
 const KEYRING: &str = "keyring";
 
-/// Finds the keys, or makes the first one, and opens the way out.
+/// Finds the keys, or makes the first one, and opens the way out: to public addresses, or to any.
 ///
 /// # Errors
 /// Where the keys cannot be read, in words that say what to do.
-pub fn equip(storage: &Storage) -> io::Result<Equipment> {
+pub fn equip(storage: &Storage, allows_private: bool) -> io::Result<Equipment> {
     let text = match &storage.keyring {
         Some(text) => text.clone(),
         None => kept(&storage.home)?,
@@ -38,8 +48,7 @@ pub fn equip(storage: &Storage) -> io::Result<Equipment> {
         let words = "the keyring (HEIMDELL_KEYRING, or the file `keyring` in HEIMDELL_HOME) is not of the form id:key,id:key with keys of 64 hexadecimal digits";
         io::Error::new(io::ErrorKind::InvalidData, words)
     })?;
-    let allows = storage.allow_private_addresses;
-    let courier = Courier::new(Reach { allows_http: allows, allows_private: allows });
+    let courier = Courier::new(Reach { allows_http: allows_private, allows_private });
     Ok(Equipment { keys: Arc::new(keys), courier: Arc::new(courier) })
 }
 

@@ -2,8 +2,10 @@
 use std::{io, sync::Arc};
 
 use crm_core::{
+    alerts::AlertNotification,
     database::Database,
     gate::Gates,
+    history::HistoryVerification,
     imports::{ImportJob, RevertJob},
     pruning::Pruning,
 };
@@ -13,27 +15,39 @@ use crm_ops::{
         deliveries::DeliverWebhook, dispatch::DispatchEvents, pruning::PruneWebhookEvents, receiving::ProcessWebhook,
     },
 };
-
-use crate::equipment::Equipment;
+use crm_policy::approvals::ExpiryJob;
 
 /// How many webhooks are sent at a time: mostly they wait for others to answer, and hold no connection meanwhile.
 const WEBHOOK_SLOTS: usize = 8;
 
-/// Starts a worker that does every kind of job.
-///
-/// # Errors
-/// Where its threads cannot be started.
-pub fn start(database: Database, gates: Arc<dyn Gates>, equipment: &Equipment) -> io::Result<Running> {
+/// A worker that does every kind of job, not started yet.
+pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
     Runner::new(database, gates)
-        .plug(Arc::clone(&equipment.keys))
-        .plug(Arc::clone(&equipment.courier))
+        .register::<AlertNotification>()
         .register::<ImportJob>()
         .register::<RevertJob>()
+        .register::<ExpiryJob>()
         .recurring::<Pruning>()
+        .recurring::<HistoryVerification>()
         .register::<DispatchEvents>()
         .register::<DeliverWebhook>()
         .register::<ProcessWebhook>()
         .recurring::<PruneWebhookEvents>()
         .slots("webhooks", WEBHOOK_SLOTS)
-        .start()
+}
+
+/// Starts a worker that does every kind of job, and tells nobody outside of alerts.
+///
+/// # Errors
+/// Where its threads cannot be started.
+pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
+    runner(database, gates).start()
+}
+
+/// Starts a worker that does imports and nothing else.
+///
+/// # Errors
+/// Where its threads cannot be started.
+pub fn start_for_imports(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
+    Runner::new(database, gates).register::<ImportJob>().start()
 }

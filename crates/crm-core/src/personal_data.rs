@@ -34,6 +34,14 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("api_keys", "hint", Technical),
     ("api_keys", "name", FreeText),
     ("api_keys", "scopes", Technical),
+    ("approvals", "action", Technical),
+    ("approvals", "changes", FreeText),
+    ("approvals", "failure", FreeText),
+    ("approvals", "policy_id", Technical),
+    ("approvals", "reason", Business),
+    ("approvals", "request", FreeText),
+    ("approvals", "resource", Technical),
+    ("approvals", "status", Technical),
     ("backups", "file_name", Technical),
     ("backups", "sha256", Technical),
     ("business_units", "country", Business),
@@ -138,6 +146,7 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("policies", "name", FreeText),
     ("policies", "resource", Technical),
     ("policies", "role", Technical),
+    ("policy_shadows", "examples", Technical),
     ("queue_jobs", "kind", Technical),
     ("queue_jobs", "last_error", FreeText),
     ("queue_jobs", "payload", FreeText),
@@ -199,6 +208,9 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("win_loss_reviews", "notes", FreeText),
     ("win_loss_reviews", "outcome", Technical),
     ("win_loss_reviews", "primary_reason_code", Business),
+    ("workers", "host", Technical),
+    ("workers", "program_version", Technical),
+    ("workers", "queues", Technical),
 ];
 
 /// The class of a column, if it is listed.

@@ -3,6 +3,7 @@
 //!
 //! - [`runner`]: takes jobs from the queue of `crm_core::jobs` and runs them.
 //! - [`webhooks`]: who is told of events and who may tell us something; messages, their delivery, replay and receipt.
+//! - [`watch`]: raises alerts about the installation's own state.
 //! - [`discord`]: alerts on a Discord channel.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
@@ -36,5 +37,6 @@ pub mod discord;
 mod handlers;
 pub mod runner;
 mod schema;
+pub mod watch;
 pub mod webhooks;
 mod worker;

@@ -37,9 +37,10 @@ use std::{
 };
 
 use crm_core::{
+    Id,
     database::Database,
     gate::Gates,
-    jobs::{Claim, Job, Outcome, Queue, Recurrence, Recurring, Until},
+    jobs::{Claim, Job, Outcome, Queue, Recurrence, Recurring, Until, WorkerQueue},
 };
 
 use crate::{handlers::Handlers, worker::Worker};
@@ -107,6 +108,8 @@ impl Runner {
     /// Where the system has no threads left.
     pub fn start(self) -> io::Result<Running> {
         let worker = Arc::new(Worker {
+            id: Id::<Worker>::new().uuid(),
+            host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             queue: self.queue,
             handlers: self.handlers,
             recurrences: self.recurrences,
@@ -151,17 +154,6 @@ impl Waker {
     }
 }
 
-/// How many jobs of a queue this worker runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
-    /// The queue.
-    pub queue: &'static str,
-    /// Jobs that run now.
-    pub running: usize,
-    /// The most that can.
-    pub slots: usize,
-}
-
 impl Running {
     /// What wakes it.
     pub fn waker(&self) -> Waker {
@@ -169,14 +161,8 @@ impl Running {
     }
 
     /// What it does at the moment.
-    pub fn load(&self) -> Vec<Load> {
-        let state = self.worker.state();
-        let load = |(queue, slots): (&&'static str, &usize)| Load {
-            queue,
-            running: self.worker.running(&state, queue),
-            slots: *slots,
-        };
-        self.worker.slots.iter().map(load).collect()
+    pub fn load(&self) -> Vec<WorkerQueue> {
+        self.worker.load()
     }
 
     /// Takes no more jobs, lets those that run come to their end for up to 25 seconds, and gives the rest back to the

@@ -12,9 +12,10 @@ use std::{
 
 use crm_core::{
     Id, Result,
-    jobs::{Claim, Failure, Outcome, Queue, Recurrence},
+    jobs::{Claim, Failure, Heartbeat, Outcome, Queue, Recurrence, WorkerQueue},
     organizations::Organization,
 };
+use uuid::Uuid;
 
 use crate::{
     handlers::{Handlers, abandoned, run},
@@ -53,6 +54,8 @@ impl State {
 }
 
 pub(crate) struct Worker {
+    pub(crate) id: Uuid,
+    pub(crate) host: String,
     pub(crate) queue: Queue,
     pub(crate) handlers: Handlers,
     pub(crate) recurrences: Vec<Recurrence>,
@@ -123,11 +126,24 @@ impl Worker {
         state.claims.values().filter(|claim| self.handlers.queue_of(&claim.kind) == Some(queue)).count()
     }
 
+    /// What it does at the moment.
+    pub(crate) fn load(&self) -> Vec<WorkerQueue> {
+        let state = self.state();
+        let load = |(queue, slots): (&&'static str, &usize)| WorkerQueue {
+            name: (*queue).to_owned(),
+            running: self.running(&state, queue),
+            slots: *slots,
+        };
+        self.slots.iter().map(load).collect()
+    }
+
     /// Runs a job on a thread of its own.
     fn begin(self: &Arc<Self>, claim: Claim) {
         let run_number = self.state().add(claim.clone());
         let worker = Arc::clone(self);
         let thread = named("job").spawn(move || {
+            let span = tracing::info_span!("job", job = %claim.job, kind = %claim.kind, attempt = claim.attempt);
+            let _entered = span.enter();
             if let Some(outcome) = run(&worker.handlers, &worker.queue, &claim, &worker.stopping) {
                 worker.note(&claim, &outcome);
             }
@@ -178,14 +194,36 @@ impl Worker {
             {
                 tracing::warn!(code = error.code(), "leases of dead workers cannot be sought");
             }
+            if round % 2 == 0 {
+                self.give_sign_of_life();
+            }
             let goes_on = |_: &mut State| !self.ended.load(Ordering::Relaxed);
             drop(self.changed.wait_timeout_while(self.state(), ROUND, goes_on));
             if self.ended.load(Ordering::Relaxed) {
-                return;
+                return self.sign_off();
             }
             if round % 2 == 1 {
                 self.extend();
             }
+        }
+    }
+
+    fn give_sign_of_life(&self) {
+        let beat = Heartbeat {
+            id: self.id,
+            host: &self.host,
+            pid: std::process::id(),
+            program_version: env!("CARGO_PKG_VERSION"),
+            queues: self.load(),
+        };
+        if let Err(error) = self.queue.heartbeat(&beat) {
+            tracing::warn!(code = error.code(), "the worker's sign of life cannot be noted");
+        }
+    }
+
+    fn sign_off(&self) {
+        if let Err(error) = self.queue.sign_off(self.id) {
+            tracing::warn!(code = error.code(), "the worker cannot sign off; it will be taken for dead");
         }
     }
 

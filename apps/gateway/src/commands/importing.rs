@@ -8,7 +8,7 @@ use crm_core::{
     organizations::Organization,
     users,
 };
-use gateway::{config::Storage, equipment, worker};
+use gateway::{config::Storage, worker};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 
@@ -56,8 +56,7 @@ pub(crate) fn run(asked: &FileToImport) -> Result<(), Failure> {
     };
     let acting = Acting { house: &house, organization, actor: Actor::User(user) };
     let import = acting.write(|tx| imports::create(tx, new))?;
-    let equipment = equipment::equip(&asked.storage)?;
-    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates), &equipment)?;
+    let worker = worker::start_for_imports(house.door.database().clone(), Arc::clone(&house.gates))?;
     let import = follow(&acting, import)?;
     worker.stop();
     conclude(&acting, &import, asked)?;

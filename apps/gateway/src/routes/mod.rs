@@ -3,6 +3,7 @@ use crate::endpoint::Endpoint;
 
 mod activities;
 mod alerts;
+pub(crate) mod approvals;
 mod auth;
 mod bulk;
 mod business_units;
@@ -15,6 +16,7 @@ mod decision_memory;
 mod exports;
 mod field_history;
 mod forecasting;
+mod health;
 mod imports;
 mod leads;
 mod organization;
@@ -54,6 +56,7 @@ pub const TAGS: &[(&str, &str)] = &[
 /// Every endpoint.
 pub fn all() -> Vec<Endpoint> {
     [
+        health::endpoints(),
         system::endpoints(),
         auth::endpoints(),
         organization::endpoints(),
@@ -81,6 +84,7 @@ pub fn all() -> Vec<Endpoint> {
         webhook_sources::endpoints(),
         webhook_events::endpoints(),
         alerts::endpoints(),
+        approvals::endpoints(),
     ]
     .into_iter()
     .flatten()

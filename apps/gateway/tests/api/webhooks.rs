@@ -18,7 +18,8 @@ use crate::{
 };
 
 fn work(server: &Server) -> Running {
-    worker::start(server.door.database().clone(), Arc::new(PolicyGates::new()), &equipment()).unwrap()
+    let runner = worker::runner(server.door.database().clone(), Arc::new(PolicyGates::new()));
+    equipment().plugged_into(runner).start().unwrap()
 }
 
 fn webhook(server: &Server, receiver: &Receiver, more: Value) -> (String, Secret) {

@@ -1,10 +1,14 @@
 //! Jobs that were given up, as alerts: one to each kind, until none of the kind is left.
-use diesel::sql_types as st;
+use diesel::{RunQueryDsl, sql_types as st};
+use uuid::Uuid;
 
 use super::{Claim, Job};
 use crate::{
-    Result, Tx,
+    Error, Id, Result, Tx,
     alerts::{self, AlertNotification, Cause, Severity},
+    database::Database,
+    organizations::Organization,
+    statement::Statement,
 };
 
 const SOURCE: &str = "jobs";
@@ -37,4 +41,16 @@ pub fn resolve_failures(tx: &mut Tx<'_>) -> Result<usize> {
          AND 'job_failed:' || j.kind = alerts.fingerprint)",
     );
     Ok(resolved.with(|s| s.bind(now).bind(now).bind(SOURCE)).run(tx)?)
+}
+
+/// The organizations that have an alert about failed jobs, at most 200.
+///
+/// # Errors
+/// What the database says.
+pub fn alerted(database: &Database) -> Result<Vec<Id<Organization>>> {
+    let text = "SELECT DISTINCT organization_id FROM alerts WHERE source = {} AND NOT is_manual AND resolved_at IS NULL \
+                ORDER BY organization_id LIMIT 200";
+    let find = Statement::<st::Uuid>::new(text, None).bind(SOURCE);
+    let found: Vec<Uuid> = database.with(|conn| Ok::<_, Error>(find.load(conn)?))?;
+    Ok(found.into_iter().map(Id::from).collect())
 }

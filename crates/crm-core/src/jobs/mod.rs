@@ -13,6 +13,7 @@ mod records;
 mod recurrences;
 mod run;
 mod schedule;
+mod workers;
 
 use std::borrow::Cow;
 
@@ -21,13 +22,16 @@ use diesel::sql_types as st;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-pub use failures::resolve_failures;
+pub use failures::{alerted, resolve_failures};
 pub use figures::QueueFigures;
+pub(crate) use figures::figures;
 pub use lease::{Claim, LEASE, Queue};
-pub use records::{QueueJob, QueueJobFields, STATUSES, list, retry};
+pub use records::{QueueJob, QueueJobFields, STATUSES, cancel, list, read, retry};
 pub use recurrences::{Recurrence, Recurring};
 pub use run::{JobRun, Outcome, Until};
 pub use schedule::Schedule;
+pub(crate) use workers::workers;
+pub use workers::{Heartbeat, SILENCE, WorkerQueue, WorkerState};
 
 use crate::{Error, Id, Kind, Result, Tx};
 

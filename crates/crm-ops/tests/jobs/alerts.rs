@@ -6,6 +6,7 @@ use std::{
 
 use crm_core::{
     alerts::{self, AlertNotification, Cause, Channel, NewAlert, Notice, Severity, Undelivered},
+    history::HistoryVerification,
     jobs,
 };
 use serde_json::json;
@@ -129,4 +130,34 @@ fn of_an_alert_that_somebody_wrote_no_word_leaves_the_house() {
     stop(vec![worker]);
     let heard = ear.heard.lock().unwrap().clone();
     assert_eq!((heard[0].source.as_str(), heard[0].title.as_str()), ("manual", "Somebody has raised an alert"));
+}
+
+#[test]
+fn a_history_that_is_not_whole_raises_a_critical_alert() {
+    let house = House::new(2);
+    let one = house.organizations[0];
+    let rename = |name: &str| {
+        let fields = json!({ "name": name }).as_object().unwrap().clone();
+        house.write(one, |tx| crm_core::organizations::update(tx, crm_core::Patch::from(fields))).unwrap();
+    };
+    rename("Acme");
+    rename("Globex");
+    let verify = || {
+        for organization in &house.organizations {
+            house.enqueue(*organization, &serde_json::from_value::<HistoryVerification>(json!({})).unwrap());
+        }
+        let worker = house.idle_worker().register::<HistoryVerification>().start().unwrap();
+        house.until(
+            "SELECT count(*) FROM queue_jobs WHERE status <> 'completed' AND kind = 'history_verification'",
+            "0",
+        );
+        stop(vec![worker]);
+    };
+    verify();
+    assert_eq!(house.text("SELECT count(*) FROM alerts"), "0");
+    house.run("UPDATE field_history SET hash = sha256(hash) WHERE seq = 1");
+    verify();
+    verify();
+    let told = "SELECT organization_id || severity || occurrences || status FROM alerts";
+    assert_eq!(house.text(told), format!("{one}critical1open"));
 }
