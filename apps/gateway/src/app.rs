@@ -28,7 +28,9 @@ use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-use crate::{call::RequestId, document, endpoint::Endpoint, metrics, problem::Problem, turns::Turns};
+use crate::{
+    call::RequestId, document, endpoint::Endpoint, equipment::Equipment, metrics, problem::Problem, turns::Turns,
+};
 
 /// What every request may use.
 pub struct App {
@@ -50,6 +52,8 @@ pub struct App {
     pub metrics_token: Option<Secret>,
     /// The OpenAPI document, written out once.
     pub document: Vec<u8>,
+    /// Keys and the way out.
+    pub equipment: Option<Equipment>,
 }
 
 impl App {
@@ -69,7 +73,15 @@ impl App {
             data_folder: PathBuf::from("."),
             metrics_token: None,
             document: document::text().into_bytes(),
+            equipment: None,
         })
+    }
+
+    /// With keys and a way out.
+    #[must_use]
+    pub fn equipped(mut self, equipment: Equipment) -> Self {
+        self.equipment = Some(equipment);
+        self
     }
 
     /// The state, from a request.

@@ -266,12 +266,20 @@ impl Request {
         }
     }
 
-    fn json_bytes(&self) -> Result<&Bytes> {
-        let body = self.body.as_ref().map_err(|refused| match refused {
+    /// The body, byte by byte.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where it did not arrive whole.
+    pub fn bytes(&self) -> Result<&Bytes> {
+        self.body.as_ref().map_err(|refused| match refused {
             Refused::TooLarge => malformed(TOO_LARGE, "The body is larger than 1 MiB."),
             Refused::TooSlow => malformed(TOO_SLOW, "The body took longer than 30 seconds to arrive."),
             Refused::Broken => malformed("broken_body", "The body did not arrive whole."),
-        })?;
+        })
+    }
+
+    fn json_bytes(&self) -> Result<&Bytes> {
+        let body = self.bytes()?;
         let json = |text: &str| {
             text.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
         };

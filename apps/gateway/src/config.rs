@@ -21,6 +21,10 @@ pub struct Storage {
     /// How many connections to the database at most.
     #[arg(long, env = "HEIMDELL_DATABASE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=200))]
     pub connections: u32,
+    /// The keys that seal secrets in the database: `id:key` with commas between them, each of 64 hexadecimal digits; the
+    /// first one seals. Without it they are in the file `keyring` in HEIMDELL_HOME, made at the first start.
+    #[arg(long, env = "HEIMDELL_KEYRING", hide_env_values = true)]
+    pub keyring: Option<String>,
     /// Leave the schema as it is, and refuse to start where it is not current.
     #[arg(long, env = "HEIMDELL_NO_MIGRATE")]
     pub no_migrate: bool,

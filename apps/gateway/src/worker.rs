@@ -10,8 +10,16 @@ use crm_core::{
     pruning::Pruning,
 };
 use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics::StageStatisticsJob};
-use crm_ops::runner::{Runner, Running};
+use crm_ops::{
+    runner::{Runner, Running},
+    webhooks::{
+        deliveries::DeliverWebhook, dispatch::DispatchEvents, pruning::PruneWebhookEvents, receiving::ProcessWebhook,
+    },
+};
 use crm_policy::approvals::ExpiryJob;
+
+/// How many webhooks are sent at a time: mostly they wait for others to answer, and hold no connection meanwhile.
+const WEBHOOK_SLOTS: usize = 8;
 
 /// A worker that does every kind of job, not started yet.
 pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
@@ -24,6 +32,11 @@ pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
         .recurring::<HistoryVerification>()
         .recurring::<StageStatisticsJob>()
         .recurring::<DealSnapshotsJob>()
+        .register::<DispatchEvents>()
+        .register::<DeliverWebhook>()
+        .register::<ProcessWebhook>()
+        .recurring::<PruneWebhookEvents>()
+        .slots("webhooks", WEBHOOK_SLOTS)
 }
 
 /// Starts a worker that does every kind of job, and tells nobody outside of alerts.
@@ -32,4 +45,12 @@ pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
 /// Where its threads cannot be started.
 pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
     runner(database, gates).start()
+}
+
+/// Starts a worker that does imports and nothing else.
+///
+/// # Errors
+/// Where its threads cannot be started.
+pub fn start_for_imports(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
+    Runner::new(database, gates).register::<ImportJob>().start()
 }

@@ -40,6 +40,7 @@ pub mod database;
 pub mod deals;
 pub mod door;
 pub mod error;
+pub mod events;
 pub mod exchange_rates;
 pub mod exports;
 pub mod filters;

@@ -5,7 +5,7 @@ use diesel::sql_types as st;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result, Tx,
+    Result, Tx, events,
     jobs::{Failure, Job, JobRun, Recurring, Schedule},
     sessions,
 };
@@ -14,6 +14,9 @@ use crate::{
 pub const COMPLETED_JOBS: TimeDelta = TimeDelta::days(14);
 /// How long failed jobs are kept, for somebody to look at and run again.
 pub const FAILED_JOBS: TimeDelta = TimeDelta::days(90);
+
+/// How long events are kept, for readers that come back and for webhooks to be replayed.
+pub const EVENTS: TimeDelta = TimeDelta::days(30);
 
 /// How many rows one transaction removes.
 const BATCH: i64 = 2_000;
@@ -35,6 +38,7 @@ impl Job for Pruning {
         }
         run.finish(|tx| {
             let now = tx.ctx.now;
+            events::prune(tx, now - EVENTS)?;
             Ok(sessions::throttle::forget(tx.conn(), now)?)
         })
     }

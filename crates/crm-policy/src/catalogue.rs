@@ -37,7 +37,7 @@ const BARE: [(ResourceClass, &[&str]); 3] = [
     (ResourceClass::Reference, &["playbook", "email_identity", "suppression"]),
     (
         ResourceClass::Administration,
-        &["webhook_subscription", "webhook_source", "gdpr_request", "legal_hold", "retention_run"],
+        &["webhook", "webhook_source", "webhook_event", "gdpr_request", "legal_hold", "retention_run"],
     ),
 ];
 

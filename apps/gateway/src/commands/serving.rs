@@ -7,6 +7,7 @@ use gateway::{
     app::App,
     config::{Listening, Storage, Watching},
     demo::{self, Filled, Scale},
+    equipment::{self, Equipment},
     notes::NoteKeeper,
     server, worker,
 };
@@ -20,16 +21,17 @@ pub(crate) fn serve(storage: &Storage, listening: &Listening, watching: &Watchin
 
 fn run(house: House, storage: &Storage, listening: &Listening, watching: &Watching) -> Result<(), Failure> {
     let (channel, metrics_token) = (channel(watching)?, metrics_token(watching)?);
+    let equipment = equipment::equip(storage, watching.allow_private_addresses)?;
     let worker = match listening.no_workers {
         true => None,
-        false => Some(start_worker(&house, channel)?),
+        false => Some(start_worker(&house, channel, &equipment)?),
     };
     let notes = NoteKeeper::start(house.door.clone())?;
     let stopping = Arc::new(AtomicBool::new(false));
     let watch = Watch::start(house.door.clone(), storage.home.clone())?;
     let connections = usize::try_from(storage.connections).unwrap_or(8);
     let app = App::new(house.door.clone(), connections, stopping)?;
-    let app = App { data_folder: storage.home.clone(), metrics_token, ..app };
+    let app = App { data_folder: storage.home.clone(), metrics_token, ..app }.equipped(equipment);
     let served = actix_web::rt::System::new().block_on(server::serve(app, listening));
     drop(watch);
     if let Some(worker) = worker {
@@ -44,7 +46,8 @@ fn run(house: House, storage: &Storage, listening: &Listening, watching: &Watchi
 pub(crate) fn work(storage: &Storage, watching: &Watching) -> Result<(), Failure> {
     let channel = channel(watching)?;
     let house = House::open(storage)?;
-    let worker = start_worker(&house, channel)?;
+    let equipment = equipment::equip(storage, watching.allow_private_addresses)?;
+    let worker = start_worker(&house, channel, &equipment)?;
     let watch = Watch::start(house.door.clone(), storage.home.clone())?;
     let notes = NoteKeeper::start(house.door.clone())?;
     tracing::info!("waiting for jobs");
@@ -55,8 +58,9 @@ pub(crate) fn work(storage: &Storage, watching: &Watching) -> Result<(), Failure
     house.close()
 }
 
-fn start_worker(house: &House, channel: Option<Arc<dyn Channel>>) -> Result<Running, Failure> {
+fn start_worker(house: &House, channel: Option<Arc<dyn Channel>>, equipment: &Equipment) -> Result<Running, Failure> {
     let runner = worker::runner(house.door.database().clone(), Arc::clone(&house.gates));
+    let runner = equipment.plugged_into(runner);
     let runner = match channel {
         Some(channel) => runner.plug(channel),
         None => runner,

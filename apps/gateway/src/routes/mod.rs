@@ -30,6 +30,9 @@ mod search;
 mod system;
 mod tasks;
 mod users;
+mod webhook_events;
+mod webhook_sources;
+mod webhooks;
 
 /// The headings of the document.
 pub const TAGS: &[(&str, &str)] = &[
@@ -47,6 +50,7 @@ pub const TAGS: &[(&str, &str)] = &[
     ("Pipelines", "The ways that deals go."),
     ("Policies", "Who may do what, and why."),
     ("Configuration", "The organization, its fields and its people."),
+    ("Webhooks", "Telling others of what happens, and hearing from them."),
     ("System", "Is it there, and what can it do."),
 ];
 
@@ -78,6 +82,9 @@ pub fn all() -> Vec<Endpoint> {
         imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
+        webhooks::endpoints(),
+        webhook_sources::endpoints(),
+        webhook_events::endpoints(),
         alerts::endpoints(),
         approvals::endpoints(),
     ]

@@ -1,11 +1,13 @@
 //! Raising, counting and resolving alerts.
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::sql_types as st;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Alert, AlertNotification, Severity};
 use crate::{
-    Id, Result, Tx,
+    Id, Record, Result, Tx,
+    events::{self, Announcement},
     jobs::{self, Enqueue},
 };
 
@@ -105,7 +107,7 @@ pub fn resolve(tx: &mut Tx<'_>, fingerprint: &str) -> Result<bool> {
 pub(super) fn report(tx: &mut Tx<'_>, reported: &Reported<'_>) -> Result<Id<Alert>> {
     tx.check_writable()?;
     let (now, id) = (tx.ctx.now, Id::<Alert>::new());
-    let row = tx.sql::<(st::Uuid, st::Nullable<st::Timestamptz>, st::Bool)>(
+    let row = tx.sql::<(st::Uuid, st::Nullable<st::Timestamptz>, st::Bool, st::Bool)>(
         "INSERT INTO alerts (organization_id, id, fingerprint, severity, source, title, message, is_manual, last_seen_at, \
          created_at, updated_at) VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
          ON CONFLICT (organization_id, fingerprint) DO UPDATE SET severity = excluded.severity, \
@@ -114,19 +116,30 @@ pub(super) fn report(tx: &mut Tx<'_>, reported: &Reported<'_>) -> Result<Id<Aler
          acknowledged_at = CASE WHEN alerts.resolved_at IS NULL THEN alerts.acknowledged_at END, \
          acknowledged_by = CASE WHEN alerts.resolved_at IS NULL THEN alerts.acknowledged_by END, \
          updated_at = excluded.updated_at, version = alerts.version + 1 \
-         RETURNING id, notified_at, acknowledged_at IS NOT NULL",
+         RETURNING id, notified_at, acknowledged_at IS NOT NULL, occurrences = 1",
     );
-    let (id, notified_at, is_acknowledged) = row
+    let (id, notified_at, is_acknowledged, is_new) = row
         .with(|s| {
             let s = s.bind(id).bind(reported.fingerprint).bind(reported.severity.as_str()).bind(reported.source);
             s.bind(reported.title).bind(reported.message).bind(reported.is_manual).bind(now).bind(now).bind(now)
         })
-        .one::<(Uuid, Option<DateTime<Utc>>, bool)>(tx)?;
+        .one::<(Uuid, Option<DateTime<Utc>>, bool, bool)>(tx)?;
     let is_due = reported.severity >= Severity::Error && !is_acknowledged;
-    if is_due && notified_at.is_none_or(|at| at + PAUSE <= now) {
+    let is_due = is_due && notified_at.is_none_or(|at| at + PAUSE <= now);
+    if is_due {
         notify(tx, id.into())?;
     }
+    if is_due || is_new {
+        announce(tx, id, reported)?;
+    }
     Ok(id.into())
+}
+
+/// Tells webhooks and consoles of what is new, and of the rest no more often than the channel outside hears of it.
+fn announce(tx: &mut Tx<'_>, id: Uuid, reported: &Reported<'_>) -> Result<()> {
+    let details = json!({"severity": reported.severity.as_str(), "source": reported.source});
+    let (kind, entity_type, entity_id) = ("alert.raised", Alert::KIND, id);
+    events::announce(tx, Announcement { kind, entity_type, entity_id, business_unit_id: None, details: Some(details) })
 }
 
 fn notify(tx: &mut Tx<'_>, alert: Id<Alert>) -> Result<()> {

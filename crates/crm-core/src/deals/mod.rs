@@ -14,6 +14,7 @@ use crate::{
     contacts::Contact,
     custom_fields::CustomValues,
     gate::{Action, Ask},
+    jobs,
     leads::Lead,
     organizations,
     pipelines::{KINDS, Pipeline, Stage},
@@ -23,7 +24,6 @@ use crate::{
     users::User,
 };
 
-pub mod closings;
 pub mod intel;
 pub mod reviews;
 pub mod rules;
@@ -189,6 +189,17 @@ impl Record for Deal {
         ];
         asks.into_iter().filter_map(|(needed, action)| needed.then_some(action)).collect()
     }
+
+    fn announced_as(change: &Change<Self>) -> &'static str {
+        let moves = change.touches("stageId") || change.touches("pipelineId");
+        match (change.touches("status"), change.after().status.as_str()) {
+            (true, "won") => "won",
+            (true, "lost") => "lost",
+            (true, _) => "reopened",
+            (false, _) if moves => "stage_changed",
+            (false, _) => "updated",
+        }
+    }
 }
 
 /// The past of a deal that was worked elsewhere before: told by an import or by demo data, never by a person.
@@ -227,7 +238,7 @@ pub(crate) fn create_over(tx: &mut Tx<'_>, base: DealFields, mut patch: Patch, p
     let deal = tx.permit_new(draft)?.insert(tx)?;
     visits::begin(tx, &deal)?;
     if deal.fields.status != "open" {
-        closings::note(tx);
+        jobs::closings::note(tx);
     }
     if let Some(review) = review {
         let closed_at = deal.fields.closed_at.unwrap_or(tx.ctx.now);
@@ -250,7 +261,7 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
     let review = rules::closing(tx, &mut change, review)?;
     let (moved, reopened) = (change.touches("stageId"), change.touches("episode"));
     if change.touches("status") {
-        closings::note(tx);
+        jobs::closings::note(tx);
     }
     let permitted = tx.permit(change)?;
     let deal = permitted.save(tx)?;

@@ -14,7 +14,9 @@ use crate::{
     custom_fields::{self, CustomField},
     deals::{self, Deal},
     exchange_rates::ExchangeRate,
+    gate::{Action, Ask},
     leads::{self, Lead},
+    masks,
     organizations::{self, Organization},
     patch::object,
     pipelines::{self, Pipeline, Stage},
@@ -38,6 +40,8 @@ pub struct Kind {
     pub(super) as_of: fn(&mut Tx<'_>, Uuid, DateTime<Utc>) -> Result<Members>,
     /// A record's fields as they stand, locked.
     pub lock: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
+    /// A record's members as the caller sees them.
+    pub(crate) as_seen: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
     /// Changes a record.
     pub update: fn(&mut Tx<'_>, Uuid, Patch) -> Result<()>,
     /// Makes a record, where a body is all that it takes.
@@ -69,6 +73,11 @@ impl Kind {
             envelope: R::envelope,
             as_of: as_of::stood::<R>,
             lock: |tx, id| object(tx.lock::<R>(id.into())?.fields()),
+            as_seen: |tx, id| {
+                tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, R::KIND))?;
+                let record = tx.find::<R>(id.into())?;
+                object(&masks::masked(tx.ctx, &record)?)
+            },
             update,
             create: None,
             delete: None,

@@ -5,6 +5,7 @@
 //! is one transaction that first makes sure that the lease still holds. A worker that was taken for dead can therefore
 //! commit nothing more, and a job whose last step is [`JobRun::finish`] has each effect once, also through `kill -9`.
 //! A [`Recurring`] job is put there by itself whenever its [`Schedule`] says so.
+pub mod closings;
 mod failures;
 mod figures;
 mod lease;
@@ -184,6 +185,22 @@ pub fn enqueue_kind(tx: &mut Tx<'_>, kind: &JobKind, payload: Value, how: &Enque
         }
     }
     Err(Error::Unavailable("a job of the same key keeps coming and going".into()))
+}
+
+/// Lets the job of this kind and key begin at once, where one waits for later.
+///
+/// # Errors
+/// What the database says.
+pub fn bring_forward<J: Job>(tx: &mut Tx<'_>, unique_key: &str) -> Result<()> {
+    tx.check_writable()?;
+    let now = tx.ctx.now;
+    tx.sql::<st::Integer>(
+        "UPDATE queue_jobs SET run_at = {}, updated_at = {} \
+         WHERE organization_id = {org} AND kind = {} AND unique_key = {} AND status = 'waiting' AND run_at > {}",
+    )
+    .with(|s| s.bind(now).bind(now).bind(J::NAME).bind(unique_key).bind(now))
+    .run(tx)?;
+    Ok(())
 }
 
 #[cfg(test)]

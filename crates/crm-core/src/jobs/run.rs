@@ -166,6 +166,24 @@ impl<'w> JobRun<'w> {
         self.finished.set(true);
         Ok(value)
     }
+
+    /// The last step, if it is one: where `work` says yes, the job is completed in the same transaction; where it says
+    /// no, there is more to do and the job goes on.
+    ///
+    /// # Errors
+    /// As [`JobRun::step`].
+    pub fn finish_if(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<bool>) -> std::result::Result<bool, Failure> {
+        let is_done = self.queue.fenced(self.claim, |tx| {
+            let is_done = work(tx)?;
+            match is_done {
+                true => settle(tx, self.claim, &Outcome::Completed)?,
+                false => extend(tx, self.claim)?,
+            }
+            Ok(is_done)
+        })?;
+        self.finished.set(is_done);
+        Ok(is_done)
+    }
 }
 
 impl Queue {

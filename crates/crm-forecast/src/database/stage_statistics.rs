@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use crm_core::{
     Error, Id, Record, Result, Tx,
-    deals::closings::CONVERSION_RATES,
-    jobs::{Failure, Job, JobRun, Recurring, Schedule},
+    jobs::{Failure, Job, JobRun, Recurring, Schedule, closings::CONVERSION_RATES},
     pipelines::{Pipeline, Stage},
     select::Condition,
 };

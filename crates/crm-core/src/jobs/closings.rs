@@ -16,7 +16,7 @@ const WINDOW_SECONDS: i64 = 10;
 const GRACE_SECONDS: i64 = 5;
 
 /// Notes that conversion rates are no longer what they were. The job is written when the transaction ends.
-pub(super) fn note(tx: &mut Tx<'_>) {
+pub(crate) fn note(tx: &mut Tx<'_>) {
     tx.ledger.has_closings = true;
 }
 
