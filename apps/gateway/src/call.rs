@@ -21,7 +21,7 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{app::App, problem::Problem, reply::Answer};
+use crate::{app::App, problem::Problem, reply::Answer, turns::while_the_database_answers};
 
 /// The largest JSON body.
 pub const LARGEST_BODY: usize = 1024 * 1024;
@@ -51,6 +51,8 @@ pub struct Request {
     pub address: String,
     /// What program sent it.
     pub user_agent: String,
+    /// Does somebody send it on for another?
+    pub is_forwarded: bool,
     /// Does the console send it?
     pub is_console: bool,
 }
@@ -130,6 +132,7 @@ impl Request {
             id: RequestId::of(request).to_string(),
             address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
             user_agent: text("user-agent").unwrap_or_default().chars().take(300).collect(),
+            is_forwarded: ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| text(name).is_some()),
             is_console: text(crate::console::HEADER).is_some(),
         }
     }
@@ -263,12 +266,20 @@ impl Request {
         }
     }
 
-    fn json_bytes(&self) -> Result<&Bytes> {
-        let body = self.body.as_ref().map_err(|refused| match refused {
+    /// The body, byte by byte.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where it did not arrive whole.
+    pub fn bytes(&self) -> Result<&Bytes> {
+        self.body.as_ref().map_err(|refused| match refused {
             Refused::TooLarge => malformed(TOO_LARGE, "The body is larger than 1 MiB."),
             Refused::TooSlow => malformed(TOO_SLOW, "The body took longer than 30 seconds to arrive."),
             Refused::Broken => malformed("broken_body", "The body did not arrive whole."),
-        })?;
+        })
+    }
+
+    fn json_bytes(&self) -> Result<&Bytes> {
+        let body = self.bytes()?;
         let json = |text: &str| {
             text.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
         };
@@ -379,6 +390,7 @@ pub async fn turn<T: Send + 'static>(
     app: &web::Data<App>,
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let at = app.clone();
-    app.turns.take(move || work(&at)).await
+    let (at, span) = (app.clone(), tracing::Span::current());
+    let done = app.turns.take(move || span.in_scope(|| work(&at)));
+    while_the_database_answers(app.door.database(), done).await?
 }

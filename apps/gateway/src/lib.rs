@@ -6,6 +6,8 @@ pub mod console;
 pub mod demo;
 pub mod document;
 pub mod endpoint;
+pub mod equipment;
+pub mod metrics;
 pub mod notes;
 pub mod parameters;
 pub mod problem;

@@ -24,7 +24,9 @@
 //! ```
 mod about;
 pub mod activities;
+pub mod alerts;
 pub mod api_keys;
+pub mod backups;
 pub mod bulk;
 pub mod business_units;
 pub mod change;
@@ -38,6 +40,8 @@ pub mod database;
 pub mod deals;
 pub mod door;
 pub mod error;
+pub mod events;
+pub mod exchange_rates;
 pub mod exports;
 pub mod filters;
 pub mod gate;
@@ -54,6 +58,7 @@ pub mod patch;
 pub mod personal_data;
 pub mod pipelines;
 pub mod proposals;
+pub mod pruning;
 pub mod reason_codes;
 pub mod record;
 mod references;
@@ -64,6 +69,7 @@ pub mod search;
 pub mod select;
 pub mod sessions;
 pub mod statement;
+pub mod stats;
 pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -71,6 +77,7 @@ pub mod text;
 mod transfers;
 pub mod tx;
 pub mod users;
+pub mod vital_signs;
 
 pub use ctx::{Actor, Ctx, ReadScope};
 pub use door::{Caller, Door};

@@ -292,12 +292,27 @@ diesel::table! {
         closed_at -> Nullable<Timestamptz>,
         probability -> Nullable<Numeric>,
         last_activity_at -> Nullable<Timestamptz>,
+        stale_snoozed_until -> Nullable<Timestamptz>,
         stage_entered_at -> Timestamptz,
         episode -> Int4,
         external_id -> Nullable<Text>,
         tags -> Array<Text>,
         custom_fields -> Jsonb,
         search_text -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    exchange_rates (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        from_currency -> Text,
+        to_currency -> Text,
+        effective_on -> Date,
+        rate -> Numeric,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int8,
@@ -455,6 +470,59 @@ diesel::table! {
 }
 
 diesel::table! {
+    domain_events (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        written_at -> Timestamptz,
+        seq -> Nullable<Int8>,
+        kind -> Text,
+        entity_type -> Text,
+        entity_id -> Uuid,
+        entity_version -> Int8,
+        business_unit_id -> Nullable<Uuid>,
+        changed_fields -> Array<Text>,
+        details -> Nullable<Jsonb>,
+        actor -> Text,
+        actor_user_id -> Nullable<Uuid>,
+        change_set_id -> Uuid,
+        occurred_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    domain_event_heads (organization_id) {
+        organization_id -> Uuid,
+        seq -> Int8,
+        dispatched_seq -> Int8,
+        is_followed -> Bool,
+    }
+}
+
+diesel::table! {
+    alerts (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        fingerprint -> Text,
+        severity -> Text,
+        source -> Text,
+        title -> Text,
+        message -> Text,
+        is_manual -> Bool,
+        occurrences -> Int4,
+        last_seen_at -> Timestamptz,
+        acknowledged_at -> Nullable<Timestamptz>,
+        acknowledged_by -> Nullable<Uuid>,
+        resolved_at -> Nullable<Timestamptz>,
+        notified_at -> Nullable<Timestamptz>,
+        status -> Text,
+        acknowledged -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
     queue_jobs (organization_id, id) {
         organization_id -> Uuid,
         id -> Uuid,
@@ -543,6 +611,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     custom_fields,
     reason_codes,
     reason_rules,
+    exchange_rates,
     companies,
     contacts,
     leads,
@@ -555,6 +624,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     saved_views,
     field_history,
     history_heads,
+    domain_events,
+    domain_event_heads,
     queue_jobs,
     imports,
     import_files,
@@ -562,6 +633,7 @@ diesel::allow_tables_to_appear_in_same_query!(
 );
 
 crate::org_table!(
+    alerts,
     organizations,
     users,
     sessions,
@@ -574,6 +646,7 @@ crate::org_table!(
     custom_fields,
     reason_codes,
     reason_rules,
+    exchange_rates,
     companies,
     contacts,
     leads,
@@ -586,6 +659,8 @@ crate::org_table!(
     saved_views,
     field_history,
     history_heads,
+    domain_events,
+    domain_event_heads,
     queue_jobs,
     imports,
     import_files,

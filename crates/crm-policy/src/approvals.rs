@@ -10,6 +10,7 @@ mod verdicts;
 use chrono::{DateTime, TimeDelta, Utc};
 use crm_core::business_units::BusinessUnit;
 use crm_core::change::Draft;
+use crm_core::events::{self, Announcement};
 use crm_core::gate::{Action, Ask};
 use crm_core::history::kinds;
 use crm_core::jobs::{self, Enqueue};
@@ -21,7 +22,7 @@ use crm_core::{Actor, Ctx, Error, Id, Page, Patch, Record, Result, Tx, masks, pa
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
@@ -178,6 +179,7 @@ pub fn request(tx: &mut Tx<'_>, mut proposal: Proposal, body: Map<String, Value>
     };
     let draft = Draft::<Approval>::over(tx, fields, Patch::default())?;
     let approval = tx.permit_new(draft)?.insert(tx)?;
+    announce(tx, "approval.requested", &approval)?;
     tx.sql::<Integer>("UPDATE approvals SET request = {} WHERE organization_id = {org} AND id = {}")
         .with(|s| s.bind(body).bind(approval.id))
         .run(tx)?;
@@ -278,4 +280,18 @@ fn sees_own_alone(ctx: &Ctx) -> bool {
 fn check_visible(ctx: &Ctx, approval: &Approval) -> Result<()> {
     let is_own = ctx.actor.user() == Some(approval.fields.requested_by);
     if is_own || !sees_own_alone(ctx) { Ok(()) } else { Err(Error::NotFound) }
+}
+
+/// Tells others of a request, without what it would change.
+fn announce(tx: &mut Tx<'_>, kind: &'static str, approval: &Approval) -> Result<()> {
+    let fields = &approval.fields;
+    let details = json!({
+        "action": fields.action,
+        "resource": fields.resource,
+        "resourceId": fields.resource_id,
+        "status": fields.status,
+    });
+    let (entity_type, entity_id) = (Approval::KIND, approval.id.uuid());
+    let business_unit_id = fields.business_unit_id;
+    events::announce(tx, Announcement { kind, entity_type, entity_id, business_unit_id, details: Some(details) })
 }

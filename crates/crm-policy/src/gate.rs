@@ -126,8 +126,11 @@ impl Gate for PolicyGate {
         judge(ask, decisions)
     }
 
-    fn hides_by_record(&self, ctx: &Ctx, kind: &str) -> bool {
-        self.mask(ctx, kind).is_some_and(|mask| !mask.conditional.is_empty())
+    fn hiding_depends_on(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
+        let (Some(mask), Some(resource)) = (self.mask(ctx, kind), catalogue().resource(kind)) else {
+            return Vec::new();
+        };
+        mask.depends_on(resource).into_iter().map(str::to_owned).collect()
     }
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
@@ -176,6 +179,9 @@ fn drafted(engine: &Engine) -> HashMap<(Role, String), Vec<Drafted>> {
 /// Decisions as the domain takes them: a refusal comes before what waits for approval, and the reason names the policy.
 fn judge(ask: &Ask<'_>, decisions: Vec<Decision>) -> Result<()> {
     let strictest = decisions.into_iter().min_by_key(|decision| Reverse(strictness(decision.effect)));
+    if let Some(decision) = &strictest {
+        metrics::counter!("heimdell_policy_decisions_total", "effect" => decision.effect.as_str()).increment(1);
+    }
     let Some(decision) = strictest.filter(|decision| !decision.allowed) else { return Ok(()) };
     if decision.needs_approval() && ask.kind == Approval::KIND {
         // Asking for an approval and giving it wait for nobody, or nothing would ever be approved.

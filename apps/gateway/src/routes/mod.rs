@@ -2,6 +2,7 @@
 use crate::endpoint::Endpoint;
 
 mod activities;
+mod alerts;
 pub(crate) mod approvals;
 mod auth;
 mod bulk;
@@ -12,9 +13,11 @@ mod copilot;
 mod custom_fields;
 mod deals;
 mod decision_memory;
+mod exchange_rates;
 mod exports;
 mod field_history;
 mod forecasting;
+mod health;
 mod imports;
 mod leads;
 mod organization;
@@ -27,6 +30,9 @@ mod search;
 mod system;
 mod tasks;
 mod users;
+mod webhook_events;
+mod webhook_sources;
+mod webhooks;
 
 /// The headings of the document.
 pub const TAGS: &[(&str, &str)] = &[
@@ -44,12 +50,14 @@ pub const TAGS: &[(&str, &str)] = &[
     ("Pipelines", "The ways that deals go."),
     ("Policies", "Who may do what, and why."),
     ("Configuration", "The organization, its fields and its people."),
+    ("Webhooks", "Telling others of what happens, and hearing from them."),
     ("System", "Is it there, and what can it do."),
 ];
 
 /// Every endpoint.
 pub fn all() -> Vec<Endpoint> {
     [
+        health::endpoints(),
         system::endpoints(),
         auth::endpoints(),
         organization::endpoints(),
@@ -69,10 +77,15 @@ pub fn all() -> Vec<Endpoint> {
         search::endpoints(),
         field_history::endpoints(),
         reason_codes::endpoints(),
+        exchange_rates::endpoints(),
         exports::endpoints(),
         imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
+        webhooks::endpoints(),
+        webhook_sources::endpoints(),
+        webhook_events::endpoints(),
+        alerts::endpoints(),
         approvals::endpoints(),
     ]
     .into_iter()

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Change, Draft, FieldDiff, diff};
 use crate::{
-    Error, Id, Result, Tx,
+    Error, Id, Result, Tx, events,
     gate::{Action, Ask},
     history,
     history::kinds::DELETED,
@@ -139,6 +139,7 @@ impl Tx<'_> {
         diffs.push(FieldDiff { field_name: "createdAt".into(), old_value: created_at, new_value: Value::Null });
         diffs.push(deletion);
         history::append(self, id, record.version() + 1, &diffs, &patch.reason)?;
+        events::deleted(self, &record)?;
         Ok(record)
     }
 }
@@ -159,17 +160,20 @@ impl<R: Record> Permitted<R> {
         if let Some(moved) = change.diffs.iter().find(|diff| diff.field_name == "businessUnitId") {
             R::moved(tx, vec![after.id().uuid()], &moved.new_value, &change.reason)?;
         }
+        events::changed(tx, &change, &after)?;
         Ok(after)
     }
 }
 
 impl<R: Record> PermittedDraft<R> {
-    /// Writes the row.
+    /// Writes the row, and tells of it.
     ///
     /// # Errors
     /// What the database says.
     pub fn insert(self, tx: &mut Tx<'_>) -> Result<R> {
-        R::insert(tx, &New(&self.0))
+        let record = R::insert(tx, &New(&self.0))?;
+        events::created(tx, &record)?;
+        Ok(record)
     }
 }
 

@@ -13,7 +13,10 @@ use crate::{
     contacts::{self, Contact},
     custom_fields::{self, CustomField},
     deals::{self, Deal},
+    exchange_rates::ExchangeRate,
+    gate::{Action, Ask},
     leads::{self, Lead},
+    masks,
     organizations::{self, Organization},
     patch::object,
     pipelines::{self, Pipeline, Stage},
@@ -37,6 +40,8 @@ pub struct Kind {
     pub(super) as_of: fn(&mut Tx<'_>, Uuid, DateTime<Utc>) -> Result<Members>,
     /// A record's fields as they stand, locked.
     pub lock: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
+    /// A record's members as the caller sees them.
+    pub(crate) as_seen: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
     /// Changes a record.
     pub update: fn(&mut Tx<'_>, Uuid, Patch) -> Result<()>,
     /// Makes a record, where a body is all that it takes.
@@ -68,6 +73,11 @@ impl Kind {
             envelope: R::envelope,
             as_of: as_of::stood::<R>,
             lock: |tx, id| object(tx.lock::<R>(id.into())?.fields()),
+            as_seen: |tx, id| {
+                tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, R::KIND))?;
+                let record = tx.find::<R>(id.into())?;
+                object(&masks::masked(tx.ctx, &record)?)
+            },
             update,
             create: None,
             delete: None,
@@ -75,7 +85,7 @@ impl Kind {
     }
 }
 
-static KINDS: [Kind; 13] = [
+static KINDS: [Kind; 14] = [
     kind!(Lead, leads::update, leads::create, delete::<Lead>),
     kind!(Company, companies::update, change::create::<Company>, delete::<Company>),
     kind!(Contact, contacts::update, change::create::<Contact>, delete::<Contact>),
@@ -88,6 +98,7 @@ static KINDS: [Kind; 13] = [
     kind!(User, users::update),
     kind!(Organization, update_organization),
     kind!(CustomField, custom_fields::update),
+    kind!(ExchangeRate, change::update::<ExchangeRate>),
     kind!(SavedView, saved_views::update),
 ];
 

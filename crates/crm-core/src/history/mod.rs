@@ -16,6 +16,7 @@ mod canonical;
 mod chain;
 pub mod kinds;
 mod labels;
+mod nightly;
 mod reading;
 mod reverting;
 mod sealing;
@@ -24,6 +25,7 @@ mod visibility;
 
 pub use as_of::{PastRecord, as_of};
 use chain::Entry;
+pub use nightly::HistoryVerification;
 pub use reading::{of_entity, of_field, recent};
 pub use reverting::{Reversion, RevertStatus, RevertedRecord, revert};
 pub(crate) use sealing::{Unsealed, seal};

@@ -11,7 +11,7 @@ use diesel::sql_types::Jsonb;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Approval, ApprovalFields, CANCELLED, EXPIRED, PENDING, check_visible};
+use super::{Approval, ApprovalFields, CANCELLED, EXPIRED, PENDING, announce, check_visible};
 
 /// Approves a request and does what it asks for, as its requester would do it now.
 ///
@@ -178,7 +178,9 @@ fn decide(
         fields.decided_at = Some(now);
         set(fields);
     })?;
-    tx.permit(change)?.save(tx)
+    let approval = tx.permit(change)?.save(tx)?;
+    announce(tx, "approval.decided", &approval)?;
+    Ok(approval)
 }
 
 /// Name, old and new value of each field that would change.

@@ -1,0 +1,174 @@
+//! The program says what is wrong when it cannot start, and answers what it has accepted when it ends.
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crm_core::testing::{Person, TestDatabase, TestOrganization};
+
+use super::kit::{PROGRAM, Process, refused};
+
+fn program(database: &TestDatabase) -> Command {
+    super::kit::program(&database.url())
+}
+
+/// Sends a request on a connection of its own: the status, or `None` where the connection was not accepted.
+fn get(address: &str, path: &str) -> Option<Result<u16, String>> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    if write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").is_err() {
+        return None;
+    }
+    let mut text = String::new();
+    match stream.read_to_string(&mut text) {
+        Ok(_) if text.is_empty() => None,
+        Ok(_) => Some(text.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or(text)),
+        Err(error) => Some(Err(error.to_string())),
+    }
+}
+
+#[test]
+fn a_server_that_is_asked_to_stop_answers_what_it_has_accepted() {
+    let database = TestDatabase::new();
+    let mut server = Process::start(program(&database));
+    assert_eq!(get(&server.address, "/health").unwrap().unwrap(), 200);
+    let (answered, failed, over) = (AtomicUsize::new(0), AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+    let address = server.address.clone();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // A connection that the kernel had queued but the server never took is reset without an answer;
+                    // what was taken must be answered whole.
+                    match get(&address, "/api/leads") {
+                        Some(Ok(401)) => answered.fetch_add(1, Ordering::Relaxed),
+                        Some(_) if over.load(Ordering::Relaxed) => 0,
+                        Some(Ok(_)) => failed.fetch_add(1, Ordering::Relaxed),
+                        Some(Err(_)) | None => 0,
+                    };
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        server.terminate();
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(get(&address, "/health/ready").unwrap().unwrap(), 503, "a balancer must see that it wants no more");
+        assert_eq!(get(&address, "/health/live").unwrap().unwrap(), 200);
+        assert!(server.wait().success());
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(answered.load(Ordering::Relaxed) > 10);
+    assert_eq!(failed.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_said_with_the_remedy() {
+    let database = TestDatabase::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = program(&database);
+    command.args(["serve", "--port", &taken.local_addr().unwrap().port().to_string()]);
+    let said = refused(&mut command);
+    assert!(said.contains("in use by another program") && said.contains("--port"), "{said}");
+
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg("serve")
+        .env_clear()
+        .env("HEIMDELL_HOME", home.path())
+        .env("HEIMDELL_PG_BIN", home.path().join("nowhere"));
+    let said = refused(&mut command);
+    assert!(said.contains("PostgreSQL") && said.contains("HEIMDELL_PG_BIN"), "{said}");
+    assert!(said.lines().count() < 40, "more than a screen: {said}");
+
+    let mut command = Command::new(PROGRAM);
+    command.arg("migrate").env("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/none");
+    let said = refused(&mut command);
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[test]
+fn the_first_user_is_made_from_the_shell_and_signs_in() {
+    let database = TestDatabase::new();
+    let create = |password: &str| {
+        let mut command = program(&database);
+        command.args([
+            "user",
+            "create",
+            "--organization",
+            "Acme",
+            "--email",
+            "ada@acme.test",
+            "--name",
+            "Ada",
+            "--role",
+            "ADMIN",
+            "--password-stdin",
+        ]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let weak = create("short");
+    assert!(!weak.status.success());
+    assert!(String::from_utf8_lossy(&weak.stderr).contains("12"), "{weak:?}");
+    for said in ["is added", "was there already"] {
+        let done = create("a long enough one");
+        assert!(String::from_utf8_lossy(&done.stdout).contains(said), "{done:?}");
+    }
+    let server = Process::start(program(&database));
+    let agent = ureq::Agent::new_with_defaults();
+    let body = r#"{"email": "ada@acme.test", "password": "a long enough one"}"#;
+    let url = format!("http://{}/api/auth/login", server.address);
+    let reply = agent.post(url).header("content-type", "application/json").send(body).unwrap();
+    assert_eq!(reply.status().as_u16(), 200);
+}
+
+#[test]
+fn each_line_of_the_log_names_its_request_and_nobody() {
+    let database = TestDatabase::new();
+    let acme = TestOrganization::new(&database, "acme");
+    let mut command = program(&database);
+    command
+        .env("HEIMDELL_LOG_FORMAT", "json")
+        .env("HEIMDELL_LOG", "warn,gateway=debug,crm_core=debug,crm_policy=debug");
+    command.args(["serve", "--port", "0", "--no-workers"]).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let began = lines.by_ref().find(|line| line.contains("listening on")).expect("the server did not start");
+    let began: serde_json::Value = serde_json::from_str(&began).unwrap();
+    let address = began["message"].as_str().unwrap().rsplit("http://").next().unwrap().to_owned();
+    let rest = std::thread::spawn(move || lines.collect::<Vec<_>>());
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let post = |path: &str, token: Option<&str>, body: &str| {
+        let request = agent.post(format!("http://{address}{path}")).header("content-type", "application/json");
+        let request = request.header("x-request-id", "canary-request-1");
+        let request = match token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        request.send(body).unwrap().status().as_u16()
+    };
+    let grant = Person::sign_in(&acme.door, &acme.admin.email, crm_core::clock::now()).unwrap();
+    let token = grant.caller.bearer.unwrap().expose().to_owned();
+    assert_eq!(post("/api/leads", Some(&token), r#"{"lastName": "Canarywoman", "email": "canary@bird.test"}"#), 201);
+    assert_eq!(post("/api/leads?q=canarysearch", Some(&token), r#"{"email": "canary at bird"}"#), 422);
+    assert_eq!(post("/api/auth/login", None, r#"{"email": "canary@bird.test", "password": "canary secret"}"#), 401);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lines = rest.join().unwrap();
+    assert!(lines.len() >= 3, "{lines:#?}");
+    for line in lines {
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let id = read.get("request_id").or_else(|| read["span"].get("request_id"));
+        assert_eq!(id.and_then(serde_json::Value::as_str), Some("canary-request-1"), "{line}");
+        let rest = line.replace("canary-request-1", "").to_lowercase();
+        assert!(!rest.contains("canary") && !rest.contains(&token.to_lowercase()), "{line}");
+    }
+}
