@@ -6,6 +6,8 @@ pub mod console;
 pub mod demo;
 pub mod document;
 pub mod endpoint;
+pub mod examples;
+pub mod failures;
 pub mod parameters;
 pub mod problem;
 pub mod reply;

@@ -25,6 +25,7 @@
 mod about;
 pub mod activities;
 pub mod api_keys;
+pub mod bodies;
 pub mod bulk;
 pub mod business_units;
 pub mod change;

@@ -7,7 +7,7 @@ use diesel::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ChangedBy, FieldChange, chain::Entry, labels, seal};
+use super::{ChangedBy, FieldChange, chain::Entry, known, labels, seal};
 use crate::{
     Ctx, Error, Page, Record, Result, Tx,
     cursor::{self, Position},
@@ -21,7 +21,7 @@ use crate::{
 
 /// The kinds of record with a history that everybody may read who sees the record: their tables, and where a row says
 /// which business unit it belongs to.
-const KINDS: &[(&str, &str, &str)] = &[
+pub(super) const KINDS: &[(&str, &str, &str)] = &[
     ("lead", "leads", "business_unit_id"),
     ("company", "companies", "business_unit_id"),
     ("contact", "contacts", "business_unit_id"),
@@ -39,7 +39,7 @@ const KINDS: &[(&str, &str, &str)] = &[
 ];
 
 /// Policies tell what is hidden: their history is for those who may see them.
-const POLICY: &str = "policy";
+pub(super) const POLICY: &str = "policy";
 
 const NO_UNIT: &str = "NULL::uuid";
 
@@ -79,13 +79,16 @@ fn one(
     field_name: Option<&str>,
     query: &[(String, String)],
 ) -> Result<Page<FieldChange>> {
-    if entity_type.contains('\0') || field_name.is_some_and(|name| name.contains('\0')) {
-        return Err(Error::NotFound);
+    if let Some(unknown) = known::entity_type(tx, entity_type)? {
+        return Err(unknown.place());
     }
     let list = format!("{entity_type}/{id}/{}", field_name.unwrap_or_default());
     let mut filter = Filter::parse(tx.ctx, &list, query, &[])?;
     check_visible(tx, entity_type, id)?;
     if let Some(field_name) = field_name {
+        if let Some(unknown) = known::field_name(tx, Some(entity_type), field_name)? {
+            return Err(unknown.place());
+        }
         masks::check_uses(tx.ctx, entity_type, &[root(field_name)])?;
     }
     filter.narrow_to_seen(tx.ctx, entity_type);
@@ -115,6 +118,7 @@ const RECENT: [(&str, &str); 6] = [
 pub fn recent(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<FieldChange>> {
     check_manager(tx.ctx)?;
     let mut filter = Filter::parse(tx.ctx, "recent", query, &RECENT)?;
+    check_names(tx, query)?;
     filter.narrow_to_own_views(tx.ctx);
     filter.narrow_to_units(tx.ctx);
     if check_sees_policies(tx.ctx).is_err() {
@@ -124,6 +128,17 @@ pub fn recent(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<FieldC
         filter.narrow_to_seen(tx.ctx, kind);
     }
     filter.page(tx)
+}
+
+/// Refuses to look for changes of what cannot change.
+fn check_names(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<()> {
+    let given = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let (kind, field) = (given("entityType"), given("fieldName"));
+    let unknown = match kind.map(|kind| known::entity_type(tx, kind)).transpose()?.flatten() {
+        None => field.map(|field| known::field_name(tx, kind, field)).transpose()?.flatten(),
+        unknown => unknown,
+    };
+    unknown.map_or(Ok(()), |unknown| Err(unknown.parameter()))
 }
 
 pub(super) fn check_manager(ctx: &Ctx) -> Result<()> {

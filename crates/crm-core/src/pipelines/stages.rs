@@ -1,4 +1,6 @@
 //! The stages of a pipeline.
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,7 @@ use validator::{Validate, ValidationError};
 
 use super::{Pipeline, PipelineWithStages, complete, read, refuse_in_use, stages_of};
 use crate::{
-    Error, Id, Money, Patch, Result, Tx,
+    Error, Id, Money, Patch, Result, Tx, bodies,
     change::{self, Change, Draft},
     error::FieldError,
     gate::{Action, Ask},
@@ -148,6 +150,35 @@ pub(super) fn insert_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch
         place(tx, stage, next, &change::Reason::default())?;
     }
     permitted.insert(tx)
+}
+
+/// The most stages that a new pipeline can be given.
+const MOST: usize = 100;
+
+/// What is wrong with the stages that a new pipeline is given, each under its place in the list.
+pub(super) fn mistakes(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, stages: &[Patch]) -> Result<Vec<FieldError>> {
+    if stages.len() > MOST {
+        return Ok(vec![FieldError::new("stages", "too_many", format!("At most {MOST}."))]);
+    }
+    let (mut errors, mut names, mut kinds) = (Vec::new(), HashSet::new(), Vec::new());
+    for (i, patch) in stages.iter().enumerate() {
+        let base = StageFields { pipeline_id: pipeline, ..StageFields::default() };
+        let mut draft = Draft::<Stage>::over(tx, base, patch.clone())?;
+        if !names.insert(draft.fields().name.to_lowercase()) {
+            draft.refuse("name", "duplicate", "Another stage of the list has this name.");
+        }
+        kinds.push(draft.fields().kind.clone());
+        errors.extend(bodies::within(&format!("stages[{i}]"), draft.errors().to_vec()));
+    }
+    let kinds: Vec<_> = kinds.iter().map(String::as_str).collect();
+    errors.extend(missing(&kinds).filter(|_| errors.is_empty()));
+    Ok(errors)
+}
+
+/// A pipeline in which no deal could be won or lost would be of no use.
+pub(super) fn missing(kinds: &[&str]) -> Option<FieldError> {
+    let kind = KINDS.iter().find(|kind| !kinds.contains(kind))?;
+    Some(FieldError::new("stages", "incomplete_pipeline", format!("A pipeline needs a stage of kind {kind}.")))
 }
 
 fn place(tx: &mut Tx<'_>, stage: Stage, position: i32, reason: &change::Reason) -> Result<Stage> {
