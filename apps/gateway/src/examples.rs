@@ -73,7 +73,7 @@ fn member(name: &str, schema: &Value, schemas: &Schemas) -> Value {
     let own = schema.get("example").cloned().or_else(|| schema["examples"].get(0).cloned());
     let schema = plain(schema, schemas);
     let own = own.or_else(|| schema.get("example").cloned()).or_else(|| schema["examples"].get(0).cloned());
-    if let Some(example) = own.or_else(|| usual(name)).filter(|example| fits(example, &schema)) {
+    if let Some(example) = own.or_else(|| usual(name)).filter(|example| fits(example, &schema, schemas)) {
         return example;
     }
     if let Some(word) = schema["enum"].get(usize::from(name == "status" && schema["enum"].get(1).is_some())) {
@@ -158,7 +158,7 @@ fn type_of(schema: &Value) -> &str {
     first.unwrap_or(&schema["type"]).as_str().unwrap_or(guess)
 }
 
-fn fits(example: &Value, schema: &Value) -> bool {
+fn fits(example: &Value, schema: &Value, schemas: &Schemas) -> bool {
     if let Some(words) = schema["enum"].as_array() {
         return words.contains(example);
     }
@@ -172,7 +172,10 @@ fn fits(example: &Value, schema: &Value) -> bool {
         ("integer", value) => value.is_i64(),
         ("number", value) => value.is_number(),
         ("boolean", value) => value.is_boolean(),
-        ("array", value) => value.is_array(),
+        ("array", Value::Array(items)) => match schema.get("items") {
+            Some(of) => items.iter().all(|item| fits(item, &plain(of, schemas), schemas)),
+            None => true,
+        },
         ("object", value) => value.is_object(),
         _ => false,
     }

@@ -2,6 +2,8 @@
 //!
 //! serde stops at the first fault. Here each fault is noted, a harmless value takes the place of the bad one, and reading
 //! goes on, so that the rules behind can look at the rest too.
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use serde_path_to_error::{Path, Segment};
@@ -36,6 +38,7 @@ pub fn read_all<T: DeserializeOwned>(mut body: Value) -> Result<Reading<T>> {
     let mut errors: Vec<FieldError> = Vec::new();
     // Each fault costs a few readings: a small body is told whole, and a hostile one costs no more than a large one.
     let mut budget = WORK / size(&body).max(1);
+    let mut seen = HashSet::new();
     loop {
         let fault = match attempt::<T>(&body) {
             Ok(value) => return Ok(Reading { value: Some(value), errors }),
@@ -44,9 +47,12 @@ pub fn read_all<T: DeserializeOwned>(mut body: Value) -> Result<Reading<T>> {
         if fault.is_unknown {
             return Err(Error::Malformed { code: "unknown_member", detail: fault.error.message });
         }
-        let is_repaired = mend::<T>(&mut body, &fault, &mut budget);
-        tell(&mut errors, fault.error);
-        if !is_repaired {
+        let mended = mend::<T>(&mut body, fault.steps, &mut budget);
+        let place = mended.as_deref().map(path);
+        let field = place.clone().unwrap_or(fault.error.field);
+        tell(&mut errors, FieldError { field, ..fault.error });
+        // What has been mended never fails again; if it does, nothing is gained by going on.
+        if !place.is_some_and(|place| seen.insert(place)) {
             return Ok(Reading { value: None, errors });
         }
     }
@@ -69,7 +75,10 @@ pub fn judged<T, O>(read: Reading<T>, work: impl FnOnce(T) -> Result<O>) -> Resu
 /// What the rules say; [`Error::Invalid`] with the faults of both where either found any.
 pub fn joined<T>(mut errors: Vec<FieldError>, outcome: Result<T>) -> Result<T> {
     match outcome {
-        Err(Error::Invalid(more)) => more.into_iter().for_each(|error| tell(&mut errors, error)),
+        Err(Error::Invalid(more)) => {
+            let news: Vec<_> = more.into_iter().filter(|error| !is_told(&errors, &error.field)).collect();
+            errors.extend(news);
+        }
         Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Forbidden | Kind::Malformed | Kind::Stale) => {
             return Err(error);
         }
@@ -82,13 +91,16 @@ pub fn joined<T>(mut errors: Vec<FieldError>, outcome: Result<T>) -> Result<T> {
 
 /// Notes a fault, unless it lies in a member that has been told already.
 pub(crate) fn tell(errors: &mut Vec<FieldError>, error: FieldError) {
-    let is_within = |told: &FieldError| {
-        let rest = error.field.strip_prefix(&told.field);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
-    if !errors.iter().any(is_within) {
+    if !is_told(errors, &error.field) {
         errors.push(error);
     }
+}
+
+fn is_told(errors: &[FieldError], field: &str) -> bool {
+    errors.iter().any(|told| {
+        let rest = field.strip_prefix(&told.field);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    })
 }
 
 /// Faults under the name of the member in which they lie.
@@ -173,8 +185,18 @@ fn path(steps: &[Step]) -> String {
     text
 }
 
-/// Puts a harmless value where the fault lies. Gives back whether one fits.
-fn mend<T: DeserializeOwned>(body: &mut Value, fault: &Fault, budget: &mut usize) -> bool {
+/// Puts a harmless value where the fault lies, or around it. Gives back where one fits.
+fn mend<T: DeserializeOwned>(body: &mut Value, mut steps: Vec<Step>, budget: &mut usize) -> Option<Vec<Step>> {
+    while !steps.is_empty() {
+        if is_mended::<T>(body, &steps, budget) {
+            return Some(steps);
+        }
+        steps.pop();
+    }
+    None
+}
+
+fn is_mended<T: DeserializeOwned>(body: &mut Value, steps: &[Step], budget: &mut usize) -> bool {
     let candidates = [
         json!(null),
         json!(""),
@@ -189,15 +211,12 @@ fn mend<T: DeserializeOwned>(body: &mut Value, fault: &Fault, budget: &mut usize
     for candidate in candidates {
         let Some(left) = budget.checked_sub(1) else { return false };
         *budget = left;
-        if !put(body, &fault.steps, candidate) {
+        if !put(body, steps, candidate) {
             return false;
         }
-        let is_mended = match attempt::<T>(body) {
-            Ok(_) => true,
-            Err(next) => next.steps != fault.steps,
-        };
-        if is_mended {
-            return true;
+        match attempt::<T>(body) {
+            Err(next) if next.steps.starts_with(steps) || steps.starts_with(&next.steps) => {}
+            _ => return true,
         }
     }
     false
@@ -370,6 +389,44 @@ mod tests {
             match read::<Order>(body).unwrap_err() {
                 Error::Malformed { code: "unknown_member", detail } => assert!(detail.starts_with(said), "{detail}"),
                 other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn nonsense_is_told_once_wherever_it_stands() {
+        let whole = json!({"name": "x", "amount": 1, "userIds": [], "lines": [{"count": 1, "kind": "goods"}]});
+        read::<Order>(whole.clone()).unwrap();
+        let nonsense = [
+            json!(null),
+            json!(""),
+            json!(-1),
+            json!(1.5),
+            json!(true),
+            json!([]),
+            json!({}),
+            json!([""]),
+            json!({"a": {"b": ""}}),
+        ];
+        for (place, is_item) in
+            [("amount", false), ("userIds", false), ("userIds", true), ("lines", false), ("lines", true)]
+        {
+            for value in &nonsense {
+                let mut body = whole.clone();
+                body[place] = if is_item { json!([value]) } else { value.clone() };
+                match read::<Order>(body) {
+                    Ok(_) => assert!(value.is_array() || value.is_number(), "{place} {value}"),
+                    Err(Error::Invalid(errors)) => {
+                        assert!(
+                            errors.iter().all(|error| error.field.starts_with(place)),
+                            "{place} {value}: {errors:?}"
+                        );
+                    }
+                    Err(Error::Malformed { .. }) => {
+                        assert_eq!((place, is_item, value.is_object()), ("lines", true, true))
+                    }
+                    Err(other) => panic!("{other}"),
+                }
             }
         }
     }

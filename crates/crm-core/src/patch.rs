@@ -68,6 +68,17 @@ impl Patch {
         if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors.clone())) }
     }
 
+    /// Refuses what was asked of another version than the current one.
+    ///
+    /// # Errors
+    /// [`Error::Stale`].
+    pub fn check_version(&self, version: i64) -> Result<()> {
+        match self.expected {
+            Some(expected) if expected != version => Err(Error::Stale { version }),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes one member out, to be read by a rule of its own.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.members.shift_remove(name)

@@ -30,6 +30,10 @@ fn typed_bodies_tell_every_bad_member() {
         (nobody.post("/api/auth/refresh", &json!({"refreshToken": 7})), vec!["refreshToken"]),
         (admin.post("/api/auth/password", &json!({})), vec!["currentPassword", "newPassword"]),
         (
+            admin.post("/api/auth/password", &json!({"currentPassword": "not mine", "newPassword": "short"})),
+            vec!["currentPassword", "newPassword"],
+        ),
+        (
             admin.post("/api/users", &json!({"email": 5, "name": 7, "role": "BOSS", "password": 9})),
             vec!["email", "name", "password", "role"],
         ),
@@ -129,13 +133,8 @@ fn nested_bodies_tell_every_bad_member_by_its_path() {
 
     let settings = json!({"reasonCodes": [{"code": "A B", "label": ""}, 7], "rules": [{"entityType": "moon", "condition": {"type": "always"}},
         {"entityType": "deal", "fieldName": "value", "condition": {"type": "value_lowered", "byMoreThanPercent": "x"}}]});
-    let expected = [
-        "reasonCodes[0].code",
-        "reasonCodes[0].label",
-        "reasonCodes[1]",
-        "rules[0].entityType",
-        "rules[1].condition.byMoreThanPercent",
-    ];
+    let expected =
+        ["reasonCodes[0].code", "reasonCodes[0].label", "reasonCodes[1]", "rules[0].entityType", "rules[1].condition"];
     let fields = told(admin.put("/api/reason-codes", &settings));
     assert!(expected.iter().all(|field| fields.contains(&(*field).to_owned())), "{fields:?}");
 

@@ -110,7 +110,7 @@ fn a_rule_makes_people_say_why() {
     let bad = json!({"reasonCodes": [{"code": "A B", "label": "x"}], "rules": [{"entityType": "deal", "condition": {"type": "?"}}]});
     assert_eq!(
         server.admin().put("/api/reason-codes", &bad).bad_fields(),
-        ["reasonCodes[0].code", "rules[0].condition"]
+        ["reasonCodes[0].code", "rules[0].condition.type"]
     );
     assert_eq!(server.admin().put("/api/reason-codes", &json!({})).bad_fields(), ["reasonCodes", "rules"]);
 }

@@ -70,6 +70,17 @@ pub(super) fn field_name(tx: &mut Tx<'_>, entity_type: Option<&str>, name: &str)
     Ok(Some(Unknown::FieldName(format!("{what} {has} field `{name}`."))))
 }
 
+/// Refuses to look for changes of what cannot change.
+pub(super) fn check_names(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<()> {
+    let given = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let (kind, field) = (given("entityType"), given("fieldName"));
+    let unknown = match kind.map(|kind| entity_type(tx, kind)).transpose()?.flatten() {
+        None => field.map(|field| field_name(tx, kind, field)).transpose()?.flatten(),
+        unknown => unknown,
+    };
+    unknown.map_or(Ok(()), |unknown| Err(unknown.parameter()))
+}
+
 fn names() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|(kind, ..)| *kind).chain(OTHERS)
 }

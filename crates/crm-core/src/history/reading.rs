@@ -118,7 +118,7 @@ const RECENT: [(&str, &str); 6] = [
 pub fn recent(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<FieldChange>> {
     check_manager(tx.ctx)?;
     let mut filter = Filter::parse(tx.ctx, "recent", query, &RECENT)?;
-    check_names(tx, query)?;
+    known::check_names(tx, query)?;
     filter.narrow_to_own_views(tx.ctx);
     filter.narrow_to_units(tx.ctx);
     if check_sees_policies(tx.ctx).is_err() {
@@ -128,17 +128,6 @@ pub fn recent(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<FieldC
         filter.narrow_to_seen(tx.ctx, kind);
     }
     filter.page(tx)
-}
-
-/// Refuses to look for changes of what cannot change.
-fn check_names(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<()> {
-    let given = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let (kind, field) = (given("entityType"), given("fieldName"));
-    let unknown = match kind.map(|kind| known::entity_type(tx, kind)).transpose()?.flatten() {
-        None => field.map(|field| known::field_name(tx, kind, field)).transpose()?.flatten(),
-        unknown => unknown,
-    };
-    unknown.map_or(Ok(()), |unknown| Err(unknown.parameter()))
 }
 
 pub(super) fn check_manager(ctx: &Ctx) -> Result<()> {

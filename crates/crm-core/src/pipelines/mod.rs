@@ -235,6 +235,7 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Pipeline>, patch: Patch) -> Result<Pipelin
 pub fn delete(tx: &mut Tx<'_>, id: Id<Pipeline>, patch: &Patch) -> Result<()> {
     let pipeline: Pipeline = tx.lock(id)?;
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Delete, Pipeline::KIND))?;
+    patch.check_version(pipeline.version)?;
     refuse_in_use(
         tx,
         "pipeline",

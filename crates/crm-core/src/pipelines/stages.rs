@@ -230,8 +230,9 @@ const STAGE_DEALS: &str = "SELECT count(*) FROM deals WHERE organization_id = {o
 /// # Errors
 /// [`Error::Conflict`] `in_use` where deals stand in it, [`Error::Invalid`] where the pipeline would be incomplete.
 pub fn delete_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>, patch: &Patch) -> Result<()> {
-    lock_stage(tx, pipeline, id)?;
+    let stage = lock_stage(tx, pipeline, id)?;
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Delete, Stage::KIND))?;
+    patch.check_version(stage.version)?;
     refuse_in_use(tx, "stage", STAGE_DEALS, id.cast())?;
     tx.delete(id, patch)?;
     complete(tx, pipeline)?;
@@ -262,9 +263,7 @@ pub fn order_stages(
     patch: &Patch,
 ) -> Result<PipelineWithStages> {
     let current = lock_to_order(tx, pipeline)?;
-    if patch.expected.is_some_and(|expected| expected != current.version) {
-        return Err(Error::Stale { version: current.version });
-    }
+    patch.check_version(current.version)?;
     let stages = stages_of(tx, &[pipeline])?;
     let errors: Vec<_> = order_errors(&stages, order);
     if !errors.is_empty() {
