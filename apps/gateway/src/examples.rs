@@ -1,5 +1,7 @@
 //! Examples of bodies, made in one place: each member shows the example of its own schema, else what such a member
 //! usually holds. Whatever is shown fits its schema.
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 /// The schemas of the document, by name.
@@ -183,71 +185,7 @@ fn fits(example: &Value, schema: &Value, schemas: &Schemas) -> bool {
 
 /// What a member of this name usually holds.
 fn usual(name: &str) -> Option<Value> {
-    Some(match name {
-        "firstName" => json!("Grace"),
-        "lastName" => json!("Hopper"),
-        "email" => json!("grace@acme.example"),
-        "phone" | "defaultPhone" => json!("+44 20 7946 0123"),
-        "companyName" => json!("Acme Corporation"),
-        "jobTitle" => json!("Head of Operations"),
-        "industry" => json!("Manufacturing"),
-        "employees" => json!(250),
-        "annualRevenue" => json!(12_500_000),
-        "city" => json!("London"),
-        "country" => json!("GB"),
-        "timezone" => json!("Europe/London"),
-        "source" => json!("webinar"),
-        "score" => json!(72),
-        "tags" => json!(["enterprise"]),
-        "title" => json!("Acme Corp Deal"),
-        "value" => json!(50_000),
-        "currency" => json!("EUR"),
-        "probability" => json!(0.35),
-        "expectedCloseDate" => json!("2026-03-31"),
-        "subject" => json!("Discovery call"),
-        "body" => json!("Asked for a proposal by Friday."),
-        "description" => json!("With the discount that was agreed."),
-        "occurredAt" | "createdAt" | "changedAt" => json!("2025-12-16T10:00:00Z"),
-        "dueAt" | "updatedAt" => json!("2025-12-18T09:00:00Z"),
-        "expiresAt" => json!("2026-12-01T00:00:00Z"),
-        "durationMinutes" => json!(30),
-        "rottenAfterDays" => json!(14),
-        "key" => json!("region"),
-        "label" => json!("Region"),
-        "options" => json!(["EMEA", "APAC"]),
-        "customFields" => json!({}),
-        "columns" => json!(["title", "value", "stageId"]),
-        "entityType" => json!("deal"),
-        "role" => json!("SALES_REP"),
-        "fieldName" => json!("stageId"),
-        "reasonCode" => json!("progressed"),
-        "note" => json!("Qualified after discovery call"),
-        "notes" => json!("Beat competitors on pricing and features"),
-        "learned" => json!("Emphasize data migration support earlier"),
-        "decisionMaker" => json!("CTO Sarah Johnson"),
-        "keyPainPoints" => json!(["Manual data entry", "Poor reporting"]),
-        "objections" => json!(["Price too high", "Needs board approval"]),
-        "competitors" => json!(["Salesforce", "HubSpot"]),
-        "version" => json!(3),
-        "name" => json!("Acme Corporation"),
-        "stageName" => json!("Proposal"),
-        "ownerName" => json!("Ada Lovelace"),
-        "accessToken" => json!("hma_…"),
-        "refreshToken" => json!("hmr_…"),
-        "tokenType" => json!("Bearer"),
-        "expiresIn" => json!(900),
-        "currentPassword" => json!("the one that I have"),
-        "newPassword" | "password" => json!("a long enough one"),
-        "requestId" => json!("019b2638-4400-7000-8000-000000000001"),
-        "daysSinceUpdate" => json!(21),
-        "pipelineValue" => json!(500_000),
-        "expectedValue" => json!(350_000),
-        "probableValue" => json!(280_000),
-        "dealsCount" => json!(25),
-        "leadsCount" => json!(1_250),
-        "winRate" | "rate" => json!(0.42),
-        "uptime" => json!(12_345),
-        "timestamp" => json!("2025-12-16T10:00:00Z"),
-        _ => return None,
-    })
+    static USUAL: LazyLock<Schemas> =
+        LazyLock::new(|| serde_json::from_str(include_str!("examples.json")).unwrap_or_default());
+    USUAL.get(name).cloned()
 }

@@ -2,12 +2,15 @@
 //!
 //! serde stops at the first fault. Here each fault is noted, a harmless value takes the place of the bad one, and reading
 //! goes on, so that the rules behind can look at the rest too.
+mod sentences;
+
 use std::collections::HashSet;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use serde_path_to_error::{Path, Segment};
 
+pub(crate) use self::sentences::sentence;
 use crate::{Error, FieldError, Kind, Result};
 
 /// A body as far as it could be read, and all that was wrong with it.
@@ -49,8 +52,7 @@ pub fn read_all<T: DeserializeOwned>(mut body: Value) -> Result<Reading<T>> {
         }
         let mended = mend::<T>(&mut body, fault.steps, &mut budget);
         let place = mended.as_deref().map(path);
-        let field = place.clone().unwrap_or(fault.error.field);
-        tell(&mut errors, FieldError { field, ..fault.error });
+        tell(&mut errors, fault.error);
         // What has been mended never fails again; if it does, nothing is gained by going on.
         if !place.is_some_and(|place| seen.insert(place)) {
             return Ok(Reading { value: None, errors });
@@ -251,45 +253,6 @@ fn put(body: &mut Value, steps: &[Step], value: Value) -> bool {
         },
         _ => false,
     }
-}
-
-/// What is wrong, in words that need neither Rust nor serde to be understood: a code and a sentence.
-pub(crate) fn sentence(said: &str) -> (&'static str, String) {
-    const INSTANT: &str = "Must be an instant in RFC 3339, such as 2025-12-16T10:00:00Z.";
-    const EXPECTED: [(&str, &str, &str); 14] = [
-        ("UUID", "invalid_id", "Must be an id."),
-        ("expected a string", "invalid_type", "Must be a text."),
-        ("expected a borrowed string", "invalid_type", "Must be a text."),
-        ("expected a sequence", "invalid_type", "Must be a list."),
-        ("expected a map", "invalid_type", "Must be an object."),
-        ("expected struct", "invalid_type", "Must be an object."),
-        ("expected internally tagged", "invalid_type", "Must be an object with a `type`."),
-        ("expected a boolean", "invalid_type", "Must be true or false."),
-        ("date and time string", "invalid_instant", INSTANT),
-        ("expected a formatted date", "invalid_date", "Must be a day as YYYY-MM-DD, such as 2025-12-16."),
-        ("expected f", "invalid_type", "Must be a number."),
-        ("expected i", "invalid_type", "Must be a whole number."),
-        ("expected u", "invalid_type", "Must be a whole number, not below 0."),
-        ("timezone", "unknown_timezone", "An IANA zone, such as Europe/London."),
-    ];
-    if let Some(rest) = said.strip_prefix("unknown variant ") {
-        let words = rest.split_once(", expected ").map_or("", |(_, words)| words);
-        let words = words.trim_start_matches("one of ").replace('`', "").replace(" or ", ", ");
-        return ("not_allowed", format!("One of: {words}."));
-    }
-    if let Some((_, code, message)) = EXPECTED.into_iter().find(|(sign, ..)| said.contains(sign)) {
-        return (code, message.to_owned());
-    }
-    // Words of serde, chrono and the like that say nothing to a client; our own types speak in sentences.
-    const RAW: [&str; 7] =
-        ["invalid ", "missing field", "duplicate field", "input ", "premature end", "trailing input", "expected "];
-    if RAW.iter().any(|raw| said.starts_with(raw)) {
-        return ("invalid_type", "This value does not fit here.".to_owned());
-    }
-    let said = said.split(" at line ").next().unwrap_or_default().trim_end_matches('.');
-    let mut letters = said.chars();
-    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    ("invalid_type", format!("{first}{}.", letters.as_str()))
 }
 
 /// The members of an object.
