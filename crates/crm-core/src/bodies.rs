@@ -7,7 +7,7 @@ mod sentences;
 use std::collections::HashSet;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
 
 pub(crate) use self::sentences::sentence;
@@ -199,21 +199,12 @@ fn mend<T: DeserializeOwned>(body: &mut Value, mut steps: Vec<Step>, budget: &mu
 }
 
 fn is_mended<T: DeserializeOwned>(body: &mut Value, steps: &[Step], budget: &mut usize) -> bool {
-    let candidates = [
-        json!(null),
-        json!(""),
-        json!("00000000-0000-0000-0000-000000000000"),
-        json!(0),
-        json!(false),
-        json!([]),
-        json!({}),
-        json!("1970-01-01T00:00:00Z"),
-        json!("1970-01-01"),
-    ];
-    for candidate in candidates {
+    let nil = "00000000-0000-0000-0000-000000000000";
+    let candidates = json!([null, "", nil, 0, false, [], {}, "1970-01-01T00:00:00Z", "1970-01-01"]);
+    for candidate in candidates.as_array().into_iter().flatten() {
         let Some(left) = budget.checked_sub(1) else { return false };
         *budget = left;
-        if !put(body, steps, candidate) {
+        if !put(body, steps, candidate.clone()) {
             return false;
         }
         match attempt::<T>(body) {
@@ -252,17 +243,6 @@ fn put(body: &mut Value, steps: &[Step], value: Value) -> bool {
             None => false,
         },
         _ => false,
-    }
-}
-
-/// The members of an object.
-///
-/// # Errors
-/// [`Error::Invalid`] under the name of the member that should have been one.
-pub(crate) fn object(member: &str, value: Value) -> Result<Map<String, Value>, FieldError> {
-    match value {
-        Value::Object(members) => Ok(members),
-        _ => Err(FieldError::new(member, "invalid_type", "Must be an object.")),
     }
 }
 

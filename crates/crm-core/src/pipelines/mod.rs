@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::{
-    Error, FieldError, Id, Money, Patch, Reason, Result, Tx, bodies,
+    Error, FieldError, Id, Money, Patch, Reason, Result, Tx,
     change::{Change, Draft},
     gate::{Action, Ask},
     page::Page,
@@ -176,13 +176,12 @@ fn first_stages(patch: &mut Patch) -> Vec<Patch> {
     };
     let mut stages = Vec::new();
     for (i, stage) in list.into_iter().enumerate() {
-        match bodies::object(&format!("stages[{i}]"), stage) {
-            Ok(members) => stages.push(Patch::from(members)),
-            Err(error) => {
-                patch.errors.push(error);
-                stages.push(Patch::default());
-            }
-        }
+        let serde_json::Value::Object(members) = stage else {
+            patch.errors.push(FieldError::new(format!("stages[{i}]"), "invalid_type", "Must be an object."));
+            stages.push(Patch::default());
+            continue;
+        };
+        stages.push(Patch::from(members));
     }
     stages
 }
