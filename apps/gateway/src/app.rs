@@ -1,7 +1,9 @@
 //! The program's state and the chain that every request goes through.
 use std::{
     future::Future,
+    io,
     panic::AssertUnwindSafe,
+    path::PathBuf,
     pin::Pin,
     sync::{
         Arc,
@@ -21,18 +23,19 @@ use actix_web::{
     web,
 };
 use chrono::{DateTime, Utc};
-use crm_core::{clock, door::Door};
+use crm_core::{clock, door::Door, sessions::tokens::Secret};
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
-use crate::{call::RequestId, document, endpoint::Endpoint, problem::Problem};
+use crate::{call::RequestId, document, endpoint::Endpoint, metrics, problem::Problem, turns::Turns};
 
 /// What every request may use.
 pub struct App {
     /// The only way to the data.
     pub door: Door,
-    /// As many turns as there are connections.
-    pub turns: Arc<Semaphore>,
+    /// Turns at the database.
+    pub turns: Turns,
     /// As many turns as there are cores: a password hash takes 19 MiB and all of one core.
     pub hashes: Arc<Semaphore>,
     /// As many long files as may be written at a time.
@@ -41,23 +44,32 @@ pub struct App {
     pub started_at: DateTime<Utc>,
     /// No new work is wanted: the process is about to stop.
     pub draining: Arc<AtomicBool>,
+    /// Where the program keeps its files.
+    pub data_folder: PathBuf,
+    /// What lets others than this machine and administrators read the metrics.
+    pub metrics_token: Option<Secret>,
     /// The OpenAPI document, written out once.
     pub document: Vec<u8>,
 }
 
 impl App {
     /// The state of a process that reaches its data through `door` over at most `connections`.
-    pub fn new(door: Door, connections: usize, draining: Arc<AtomicBool>) -> Self {
+    ///
+    /// # Errors
+    /// Where the system gives no threads.
+    pub fn new(door: Door, connections: usize, draining: Arc<AtomicBool>) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self {
+        Ok(Self {
             door,
-            turns: Arc::new(Semaphore::new(connections.max(1))),
+            turns: Turns::new(connections)?,
             files: Arc::new(Semaphore::new((connections / 2).max(1))),
             hashes: Arc::new(Semaphore::new(cores)),
             started_at: clock::now(),
             draining,
+            data_folder: PathBuf::from("."),
+            metrics_token: None,
             document: document::text().into_bytes(),
-        }
+        })
     }
 
     /// The state, from a request.
@@ -117,7 +129,8 @@ pub fn around<B: MessageBody + 'static>(
         // Those pages know GET alone. The codec, which has seen the request's own method, leaves the body out.
         request.head_mut().method = Method::GET;
     }
-    Box::pin(async move {
+    let span = tracing::info_span!("request", request_id = &*id);
+    let answer = async move {
         let began = clock::now();
         // No clone of the request may live across this call: the router takes it apart in place.
         let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
@@ -131,6 +144,7 @@ pub fn around<B: MessageBody + 'static>(
             }
             Ok(Err(error)) => (Err(Failed::dressed(failed(&error, &id), &path, &id, is_draining)), None),
             Err(_) => {
+                ::metrics::counter!("heimdell_panics_total").increment(1);
                 tracing::error!(request_id = &*id, "a handler panicked");
                 let detail = "Something went wrong on our side. The request id finds it in the log.";
                 let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail, &id);
@@ -138,11 +152,14 @@ pub fn around<B: MessageBody + 'static>(
             }
         };
         let status = answer.as_ref().map_or_else(Failed::status, |response| response.status().as_u16());
-        let milliseconds = (clock::now() - began).num_microseconds().unwrap_or_default() / 1000;
+        let elapsed = (clock::now() - began).to_std().unwrap_or_default();
+        let milliseconds = elapsed.as_millis();
         let route = route.unwrap_or_else(|| "unknown".into());
+        metrics::request(method.as_str(), &route, status, elapsed.as_secs_f64());
         tracing::info!(request_id = &*id, method = method.as_str(), route, status, milliseconds, "request");
         answer.map_err(Error::from)
-    })
+    };
+    Box::pin(answer.instrument(span))
 }
 
 /// A response that stands in for one that never came: the request that it would belong to is gone with the failure.

@@ -17,18 +17,17 @@ use crm_core::{
     history,
     sessions::tokens::Secret,
 };
+use crm_policy::approvals;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{app::App, problem::Problem, reply::Answer};
+use crate::{app::App, problem::Problem, reply::Answer, turns::while_the_database_answers};
 
 /// The largest JSON body.
 pub const LARGEST_BODY: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a request waits for its turn at the database before it is told to come again.
-pub(crate) const TURN_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What a handler answers.
 pub type Reply = HttpResponse;
@@ -53,6 +52,8 @@ pub struct Request {
     pub address: String,
     /// What program sent it.
     pub user_agent: String,
+    /// Does somebody send it on for another?
+    pub is_forwarded: bool,
     /// Does the console send it?
     pub is_console: bool,
 }
@@ -132,6 +133,7 @@ impl Request {
             id: RequestId::of(request).to_string(),
             address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
             user_agent: text("user-agent").unwrap_or_default().chars().take(300).collect(),
+            is_forwarded: ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| text(name).is_some()),
             is_console: text(crate::console::HEADER).is_some(),
         }
     }
@@ -307,6 +309,7 @@ pub fn refuse(error: Error, request_id: &str) -> HttpResponse {
         TOO_SLOW => Some(StatusCode::REQUEST_TIMEOUT),
         UNSUPPORTED => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         history::UNKNOWN_ENTITY_TYPE | history::UNKNOWN_FIELD => Some(StatusCode::NOT_FOUND),
+        approvals::EXPIRED => Some(StatusCode::GONE),
         _ => None,
     };
     match status {
@@ -336,6 +339,19 @@ impl Call {
         self.run(move |app, caller, request| app.door.write(caller, |tx| work(tx, request))).await
     }
 
+    /// As [`Call::write`], of one record through its own command: what somebody else has to approve first is kept as a
+    /// request for approval, in a transaction of its own, and answered with 202.
+    pub async fn propose(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
+        self.run(move |app, caller, request| match app.door.write(caller, |tx| work(tx, request)) {
+            Err(Error::NeedsApproval(proposal)) => app.door.write(caller, |tx| {
+                let body = request.object().unwrap_or_default();
+                crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
+            }),
+            done => done,
+        })
+        .await
+    }
+
     /// Answers a request of nobody in particular: signing in.
     pub async fn open(self, work: impl FnOnce(&App, &Caller, &Request) -> Result<Answer> + Send + 'static) -> Reply {
         self.run(work).await
@@ -361,13 +377,7 @@ pub async fn turn<T: Send + 'static>(
     app: &web::Data<App>,
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let permit = tokio::time::timeout(TURN_DEADLINE, Arc::clone(&app.turns).acquire_owned());
-    let busy = || Error::Unavailable("every connection is busy".into());
-    let permit = permit.await.map_err(|_| busy())?.map_err(|_| busy())?;
-    let app = app.clone();
-    let done = web::block(move || {
-        let _permit = permit;
-        work(&app)
-    });
-    done.await.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
+    let (at, span) = (app.clone(), tracing::Span::current());
+    let done = app.turns.take(move || span.in_scope(|| work(&at)));
+    while_the_database_answers(app.door.database(), done).await?
 }

@@ -43,6 +43,22 @@ pub struct Listening {
     pub no_workers: bool,
 }
 
+/// How others hear of the program's own state.
+#[derive(Args, Clone)]
+pub struct Watching {
+    /// The webhook of a Discord channel that hears of alerts of severity `error` and above. Give it to every process
+    /// that does jobs.
+    #[arg(long, env = "HEIMDELL_DISCORD_WEBHOOK_URL", hide_env_values = true)]
+    pub discord_webhook_url: Option<String>,
+    /// Lets `/metrics` be read from other machines, as `Authorization: Bearer …`, at least 16 characters. Without it
+    /// this machine and administrators read them.
+    #[arg(long, env = "HEIMDELL_METRICS_TOKEN", hide_env_values = true)]
+    pub metrics_token: Option<String>,
+    /// Let the program call addresses of private networks, for development.
+    #[arg(long, env = "HEIMDELL_ALLOW_PRIVATE_ADDRESSES", value_parser = clap::builder::BoolishValueParser::new())]
+    pub allow_private_addresses: bool,
+}
+
 /// How the log is written.
 #[derive(Args, Clone)]
 pub struct Logging {

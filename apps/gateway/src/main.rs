@@ -3,13 +3,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gateway::{
-    config::{Listening, LogFormat, Logging, Storage},
+    config::{Listening, LogFormat, Logging, Storage, Watching},
     document,
 };
 
 mod commands;
 
-use commands::{Failure, house::House, importing, people, serving};
+use commands::{Failure, backing_up, examining, house::House, importing, people, restoring, serving};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,11 +32,15 @@ enum Command {
         storage: Storage,
         #[command(flatten)]
         listening: Listening,
+        #[command(flatten)]
+        watching: Watching,
     },
     /// Do jobs, and answer nobody.
     Worker {
         #[command(flatten)]
         storage: Storage,
+        #[command(flatten)]
+        watching: Watching,
     },
     /// Bring the schema up to date.
     Migrate {
@@ -49,6 +53,8 @@ enum Command {
         storage: Storage,
         #[command(flatten)]
         listening: Listening,
+        #[command(flatten)]
+        watching: Watching,
     },
     /// Print the OpenAPI document.
     Openapi,
@@ -57,6 +63,12 @@ enum Command {
     User(UserCommand),
     /// Import a CSV file, with a progress bar.
     Import(importing::FileToImport),
+    /// Back the database up, with what proves the backup; or verify one.
+    Backup(backing_up::Order),
+    /// Put a backup in the place of a database; nothing is lost where that fails.
+    Restore(restoring::Order),
+    /// Examine the installation: say what is wrong and what to do. Ends with 1 where something is.
+    Doctor(examining::Order),
 }
 
 #[derive(Subcommand)]
@@ -69,7 +81,7 @@ fn main() -> ExitCode {
     let program = Program::parse();
     log(&program.logging);
     match run(program.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("heimdell: {failure}");
             ExitCode::FAILURE
@@ -88,21 +100,26 @@ fn log(logging: &Logging) {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Serve { storage, listening } => serving::serve(&storage, &listening),
-        Command::Worker { storage } => serving::work(&storage),
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    let done = match command {
+        Command::Serve { storage, listening, watching } => serving::serve(&storage, &listening, &watching),
+        Command::Worker { storage, watching } => serving::work(&storage, &watching),
         Command::Migrate { storage } => {
             let house = House::open(&Storage { no_migrate: false, ..storage })?;
             println!("The schema is current.");
             house.close()
         }
-        Command::Demo { storage, listening } => serving::demonstrate(&storage, &listening),
+        Command::Demo { storage, listening, watching } => serving::demonstrate(&storage, &listening, &watching),
         Command::Openapi => {
             print!("{}", document::text());
             Ok(())
         }
         Command::User(UserCommand::Create(new)) => people::create(new),
         Command::Import(file) => importing::run(&file),
-    }
+        Command::Backup(order) => backing_up::run(&order),
+        Command::Restore(order) => restoring::run(&order),
+        // What the doctor finds is a result, and no failure of the command.
+        Command::Doctor(order) => return Ok(examining::run(&order)?.into()),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -9,7 +9,10 @@ use crm_core::{Error, Result, Tx};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::call::{Call, Reply, Request, TURN_DEADLINE, refuse};
+use crate::{
+    call::{Call, Reply, Request, refuse},
+    turns,
+};
 
 /// How many pieces wait for a slow client at most.
 const WAITING: usize = 4;
@@ -49,10 +52,11 @@ pub async fn file<P: 'static>(
     let (app, caller, request) = call.into_parts();
     let id = request.id.clone();
     // A long file keeps its connection: a few at a time, so that the others stay for requests.
-    let turn = tokio::time::timeout(TURN_DEADLINE, Arc::clone(&app.files).acquire_owned()).await;
+    let turn = tokio::time::timeout(turns::DEADLINE, Arc::clone(&app.files).acquire_owned()).await;
     let Ok(Ok(permit)) = turn else {
         return refuse(Error::Unavailable("too many files are being written".into()), &id);
     };
+    let database = app.door.database().clone();
     let (sender, pieces) = mpsc::channel(WAITING);
     let (tell, told) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
@@ -77,7 +81,8 @@ pub async fn file<P: 'static>(
             }
         }
     });
-    match told.await.unwrap_or_else(|_| Err(Error::internal("a file ended before it began"))) {
+    let told = turns::while_the_database_answers(&database, told).await;
+    match told.and_then(|told| told.unwrap_or_else(|_| Err(Error::internal("a file ended before it began")))) {
         Ok(head) => {
             let attachment = format!("attachment; filename=\"{}\"", head.name);
             let mut response = HttpResponse::Ok();

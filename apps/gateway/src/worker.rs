@@ -2,16 +2,31 @@
 use std::{io, sync::Arc};
 
 use crm_core::{
+    alerts::AlertNotification,
     database::Database,
     gate::Gates,
+    history::HistoryVerification,
     imports::{ImportJob, RevertJob},
+    pruning::Pruning,
 };
 use crm_ops::runner::{Runner, Running};
+use crm_policy::approvals::ExpiryJob;
 
-/// Starts a worker that does every kind of job.
+/// A worker that does every kind of job, not started yet.
+pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
+    Runner::new(database, gates)
+        .register::<AlertNotification>()
+        .register::<ImportJob>()
+        .register::<RevertJob>()
+        .register::<ExpiryJob>()
+        .recurring::<Pruning>()
+        .recurring::<HistoryVerification>()
+}
+
+/// Starts a worker that does every kind of job, and tells nobody outside of alerts.
 ///
 /// # Errors
 /// Where its threads cannot be started.
 pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
-    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().start()
+    runner(database, gates).start()
 }

@@ -173,6 +173,15 @@ impl Door {
         })
     }
 
+    /// Writes down what the gates of this process have noted while they decided.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn keep_notes(&self, now: DateTime<Utc>) -> Result<()> {
+        let noted = self.gates.noted().into_iter();
+        noted.map(|organization| self.system_write(organization, now, |tx| self.gates.keep(tx))).collect()
+    }
+
     /// Where a new organization begins: its id is made first, and `work` founds it.
     ///
     /// # Errors

@@ -79,6 +79,13 @@ impl Patch {
         }
     }
 
+    /// The body that it was, with the reason.
+    pub(crate) fn body(&self) -> Map<String, Value> {
+        let reason = [("reasonCode", &self.reason.code), ("note", &self.reason.note)];
+        let reason = reason.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into())));
+        self.members.clone().into_iter().chain(reason).collect()
+    }
+
     /// Takes one member out, to be read by a rule of its own.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.members.shift_remove(name)

@@ -2,9 +2,12 @@
 //! what failed.
 //!
 //! - [`runner`]: takes jobs from the queue of `crm_core::jobs` and runs them.
+//! - [`watch`]: raises alerts about the installation's own state.
+//! - [`discord`]: alerts on a Discord channel.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
+//! - [`checkups`]: what is in order about an installation, and what to do about the rest.
 //!
 //! Everything but the worker is a pure function of its arguments, the instant and the randomness included, so that the
 //! crate can be used alone:
@@ -30,6 +33,10 @@
 //! ```
 
 pub mod backoff;
+pub mod checkups;
+pub mod discord;
 mod handlers;
 pub mod runner;
+pub mod watch;
 pub mod webhooks;
+mod worker;

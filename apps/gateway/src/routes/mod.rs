@@ -2,6 +2,8 @@
 use crate::endpoint::Endpoint;
 
 mod activities;
+mod alerts;
+pub(crate) mod approvals;
 mod auth;
 mod bulk;
 mod business_units;
@@ -14,6 +16,7 @@ mod decision_memory;
 mod exports;
 mod field_history;
 mod forecasting;
+mod health;
 mod imports;
 mod leads;
 mod organization;
@@ -49,6 +52,7 @@ pub const TAGS: &[(&str, &str)] = &[
 /// Every endpoint.
 pub fn all() -> Vec<Endpoint> {
     [
+        health::endpoints(),
         system::endpoints(),
         auth::endpoints(),
         organization::endpoints(),
@@ -72,6 +76,8 @@ pub fn all() -> Vec<Endpoint> {
         imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
+        alerts::endpoints(),
+        approvals::endpoints(),
     ]
     .into_iter()
     .flatten()

@@ -56,7 +56,8 @@ impl Who {
 /// Somebody who sends requests.
 #[derive(Clone, Copy)]
 pub(crate) struct Client<'s> {
-    server: &'s Server,
+    base: &'s str,
+    agent: &'s ureq::Agent,
     token: Option<&'s str>,
 }
 
@@ -84,6 +85,7 @@ impl Server {
         let organization = |name| TestOrganization::judged_by(&database, name, Arc::clone(&gates));
         let (own, other) = (organization("acme"), organization("globex"));
         let door = own.door.clone();
+        let (base, handle, agent) = serve(&door);
         let who = |person| Who::sign_in(&door, person);
         let house = House {
             admin: who(&own.admin),
@@ -93,32 +95,22 @@ impl Server {
             unit: own.units[0],
             other_unit: own.units[1],
         };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let app = App::new(door.clone(), 3, Arc::new(AtomicBool::new(false)));
-        let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let server = server::build(app, listener, 1).unwrap();
-                tell.send(server.handle()).unwrap();
-                server.await.unwrap();
-            });
-        });
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .allow_non_standard_methods(true)
-            .build()
-            .into();
-        Self { base, house, door, handle: told.recv().unwrap(), agent, database }
+        Self { base, house, door, handle, agent, database }
+    }
+
+    /// Another process of the same house, as far as it shares nothing with this one but the database.
+    pub(crate) fn beside(&self) -> Beside {
+        let door = Door::new(self.database.open().unwrap(), Arc::new(PolicyGates::new()));
+        let (base, handle, agent) = serve(&door);
+        Beside { base, handle, agent }
     }
 
     pub(crate) fn nobody(&self) -> Client<'_> {
-        Client { server: self, token: None }
+        Client { base: &self.base, agent: &self.agent, token: None }
     }
 
     pub(crate) fn with<'s>(&'s self, token: &'s str) -> Client<'s> {
-        Client { server: self, token: Some(token) }
+        Client { base: &self.base, agent: &self.agent, token: Some(token) }
     }
 
     pub(crate) fn admin(&self) -> Client<'_> {
@@ -138,6 +130,47 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
     }
+}
+
+/// A second server over the database of the first.
+pub(crate) struct Beside {
+    base: String,
+    handle: ServerHandle,
+    agent: ureq::Agent,
+}
+
+impl Beside {
+    pub(crate) fn with<'s>(&'s self, token: &'s str) -> Client<'s> {
+        Client { base: &self.base, agent: &self.agent, token: Some(token) }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
+    }
+}
+
+/// Serves on a free port of this machine alone.
+fn serve(door: &Door) -> (String, ServerHandle, ureq::Agent) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let app = App::new(door.clone(), 3, Arc::new(AtomicBool::new(false))).unwrap();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let server = server::build(app, listener, 1).unwrap();
+            tell.send(server.handle()).unwrap();
+            server.await.unwrap();
+        });
+    });
+    let agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .allow_non_standard_methods(true)
+        .build()
+        .into();
+    (base, told.recv().unwrap(), agent)
 }
 
 impl Client<'_> {
@@ -169,14 +202,14 @@ impl Client<'_> {
     }
 
     pub(crate) fn send_bytes(self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.server.base));
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(token) = self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let agent = &self.server.agent;
+        let agent = self.agent;
         let mut response = match body.is_empty() {
             true => agent.run(request.body(()).unwrap()),
             false => agent.run(request.body(body).unwrap()),

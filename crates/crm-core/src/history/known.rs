@@ -3,7 +3,7 @@ use diesel::sql_types as st;
 
 use super::{
     kinds,
-    reading::{KINDS, POLICY},
+    visibility::{KINDS, POLICY},
 };
 use crate::{
     Record, Result, Tx, api_keys::ApiKey, filters::malformed, imports::Import, reason_codes::ReasonRule,

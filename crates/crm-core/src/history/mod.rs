@@ -14,21 +14,24 @@ use crate::{Id, Record, Result, Tx, change::FieldDiff, patch::Reason, users::Use
 mod as_of;
 mod canonical;
 mod chain;
-pub(crate) mod kinds;
+pub mod kinds;
 mod known;
 mod labels;
+mod nightly;
 mod reading;
 mod reverting;
 mod sealing;
 mod verification;
+mod visibility;
 
 pub use as_of::{PastRecord, as_of};
 use chain::Entry;
-use reading::check_manager;
+pub use nightly::HistoryVerification;
 pub use reading::{of_entity, of_field, recent};
 pub use reverting::{Reversion, RevertStatus, RevertedRecord, revert};
 pub(crate) use sealing::{Unsealed, seal};
 pub use verification::{Finding, Head, Verification, verify};
+use visibility::check_manager;
 
 /// The code of the failure that a history of no kind of record at all was asked for.
 pub const UNKNOWN_ENTITY_TYPE: &str = "unknown_entity_type";
@@ -59,6 +62,8 @@ pub struct FieldChange {
     pub new_label: Option<String>,
     /// In whose name; nobody for the program itself.
     pub changed_by: Option<ChangedBy>,
+    /// Who has approved it, where somebody had to.
+    pub approved_by: Option<ChangedBy>,
     /// What acted: `user`, `api_key`, `import` or `system`.
     pub actor: String,
     /// A code of the organization's list that says why.

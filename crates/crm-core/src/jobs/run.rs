@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{RunQueryDsl, sql_types as st};
 
-use super::{Claim, Failure, Queue, QueueJob, lease, reason};
+use super::{Claim, Failure, Queue, QueueJob, failures, lease, reason};
 use crate::{
     Actor, Ctx, Error, Id, Result, Tx, clock,
     database::{self, Access, Database},
@@ -99,6 +99,11 @@ impl<'w> JobRun<'w> {
         self.queue.gates()
     }
 
+    /// What the program has plugged in under this type, mostly that of a trait.
+    pub fn port<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.queue.port()
+    }
+
     /// The present instant. A step has its own, the database's, as `ctx.now`.
     pub fn now(&self) -> DateTime<Utc> {
         clock::now()
@@ -176,7 +181,11 @@ impl Queue {
     ) -> std::result::Result<(), Failure> {
         self.fenced(claim, |tx| {
             also(tx)?;
-            Ok(settle(tx, claim, outcome)?)
+            settle(tx, claim, outcome)?;
+            if matches!(outcome, Outcome::Failed(_)) {
+                failures::raise(tx, claim)?;
+            }
+            Ok(())
         })
     }
 
