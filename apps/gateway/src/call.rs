@@ -3,7 +3,7 @@
 //! Nothing of the request is judged before the caller is known: a body that is no JSON, asked by nobody, is a 401. So
 //! the extractor never fails; what is wrong with a request is told by the methods of [`Request`], inside the
 //! transaction, in the order in which they are asked.
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
@@ -12,8 +12,9 @@ use actix_web::{
     web::{self, Bytes, BytesMut},
 };
 use crm_core::{
-    Error, Id, Patch, Result, Tx, clock,
+    Error, Id, Patch, Result, Tx, bodies, clock,
     door::{Caller, ConsoleRequest},
+    history,
     sessions::tokens::Secret,
 };
 use crm_policy::approvals;
@@ -158,17 +159,25 @@ impl Request {
         self.id_at("id")
     }
 
-    /// The parameters of the query, in order.
+    /// The parameters of the query, in order, each given once.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where it cannot be read.
+    /// [`Error::Malformed`] where it cannot be read, or one is given twice: which of the two was meant?
     pub fn query(&self) -> Result<Vec<(String, String)>> {
-        web::Query::<Vec<(String, String)>>::from_query(&self.query)
+        let query = web::Query::<Vec<(String, String)>>::from_query(&self.query)
             .map(web::Query::into_inner)
-            .map_err(|_| malformed("invalid_query", "The query cannot be read; is it percent-encoded?"))
+            .map_err(|_| malformed("invalid_query", "The query cannot be read; is it percent-encoded?"))?;
+        let mut names = HashSet::new();
+        match query.iter().find(|(name, _)| !names.insert(name.as_str())) {
+            None => Ok(query),
+            Some((name, _)) => {
+                let words = "is given twice. Give it once; where it takes several values, put commas between them.";
+                Err(malformed("repeated_parameter", format!("`{name}` {words}")))
+            }
+        }
     }
 
-    /// The query, which may hold these parameters only, each once.
+    /// The query, which may hold these parameters only.
     ///
     /// # Errors
     /// [`Error::Malformed`] for another one.
@@ -182,9 +191,7 @@ impl Request {
                     format!("There is no parameter `{name}`. There are: {known}."),
                 ));
             };
-            if values[at].replace(value).is_some() {
-                return Err(malformed("repeated_parameter", format!("`{name}` is given twice.")));
-            }
+            values[at] = Some(value);
         }
         Ok(values)
     }
@@ -197,7 +204,10 @@ impl Request {
         match serde_json::from_slice(self.json_bytes()?) {
             Ok(Value::Object(members)) => Ok(members),
             Ok(_) => Err(malformed("invalid_json", "The body must be a JSON object.")),
-            Err(error) => Err(malformed("invalid_json", format!("The body is not JSON: {error}."))),
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                Err(malformed("invalid_json", format!("The body is not JSON: see line {line}, column {column}.")))
+            }
         }
     }
 
@@ -207,19 +217,29 @@ impl Request {
     /// [`Error::Malformed`] for what is no JSON and for members that a `T` does not have; [`Error::Invalid`] for
     /// members that do not fit or are missing.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        self.object()?;
-        let mut deserializer = serde_json::Deserializer::from_slice(self.json_bytes()?);
-        serde_path_to_error::deserialize(&mut deserializer).map_err(unfit)
+        bodies::read(Value::Object(self.object()?))
     }
 
-    /// The body as a `T` beside the reason for what it asks, and the version of `If-Match`.
+    /// Answers a question that the body puts as a `T`. What is wrong with the body is told together with what `work`
+    /// finds; `work` sees harmless values in the place of bad ones.
     ///
     /// # Errors
-    /// As [`Request::json`] and [`Request::patch`].
-    pub fn command<T: DeserializeOwned>(&self) -> Result<(T, Patch)> {
+    /// As [`Request::json`], and what `work` says.
+    pub fn question<T: DeserializeOwned, O>(&self, work: impl FnOnce(T) -> Result<O>) -> Result<O> {
+        let read = bodies::read_all(Value::Object(self.object()?))?;
+        bodies::judged(read, work)
+    }
+
+    /// Does what the body asks as a `T` beside the reason for it, under the version of `If-Match`. Bad members are told
+    /// as by [`Request::question`].
+    ///
+    /// # Errors
+    /// As [`Request::json`] and [`Request::patch`], and what `work` says.
+    pub fn command<T: DeserializeOwned, O>(&self, work: impl FnOnce(T, Patch) -> Result<O>) -> Result<O> {
         let mut patch = self.patch()?;
-        let members = Value::Object(std::mem::take(&mut patch.members));
-        Ok((serde_path_to_error::deserialize(members).map_err(unfit)?, patch))
+        let mut read = bodies::read_all(Value::Object(std::mem::take(&mut patch.members)))?;
+        read.errors.append(&mut patch.errors);
+        bodies::judged(read, |body| work(body, patch))
     }
 
     /// The body as a patch, with the version of `If-Match`.
@@ -227,7 +247,7 @@ impl Request {
     /// # Errors
     /// As [`Request::object`], and for a malformed `If-Match`.
     pub fn patch(&self) -> Result<Patch> {
-        let mut patch = Patch::new(self.object()?)?;
+        let mut patch = Patch::of_body(self.object()?);
         patch.expected = self.expected()?;
         Ok(patch)
     }
@@ -242,17 +262,6 @@ impl Request {
         if let Some((name, _)) = patch.members.iter().next() {
             return Err(malformed("unknown_member", format!("There is no member `{name}` here.")));
         }
-        patch.expected = self.expected()?;
-        Ok(patch)
-    }
-
-    /// A patch of no members with the reason that a typed body gave, and the version of `If-Match`.
-    ///
-    /// # Errors
-    /// As [`Request::patch`].
-    pub fn reason_of(&self, code: Option<String>, note: Option<String>) -> Result<Patch> {
-        let given = [("reasonCode", code), ("note", note)].into_iter();
-        let mut patch = Patch::new(given.map(|(name, value)| (name.to_owned(), value.into())).collect())?;
         patch.expected = self.expected()?;
         Ok(patch)
     }
@@ -296,21 +305,6 @@ pub(crate) const TOO_LARGE: &str = "body_too_large";
 pub(crate) const TOO_SLOW: &str = "body_too_slow";
 pub(crate) const UNSUPPORTED: &str = "unsupported_media_type";
 
-/// Says which member of a body does not fit, and how.
-fn unfit(error: serde_path_to_error::Error<serde_json::Error>) -> Error {
-    let path = error.path().to_string();
-    let said = error.into_inner().to_string();
-    let said = said.split(" at line ").next().unwrap_or_default().to_owned();
-    if said.starts_with("unknown field") {
-        return malformed("unknown_member", format!("The body has an {said}."));
-    }
-    if let Some(name) = said.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        let field = if path == "." { name.to_owned() } else { format!("{path}.{name}") };
-        return Error::invalid(field, "required", "Must be given.");
-    }
-    Error::invalid(path, "invalid_type", format!("{said}."))
-}
-
 /// A request that cannot be understood.
 pub fn malformed(code: &'static str, detail: impl Into<String>) -> Error {
     Error::Malformed { code, detail: detail.into() }
@@ -322,6 +316,7 @@ pub fn refuse(error: Error, request_id: &str) -> HttpResponse {
         TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
         TOO_SLOW => Some(StatusCode::REQUEST_TIMEOUT),
         UNSUPPORTED => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        history::UNKNOWN_ENTITY_TYPE | history::UNKNOWN_FIELD => Some(StatusCode::NOT_FOUND),
         approvals::EXPIRED => Some(StatusCode::GONE),
         _ => None,
     };

@@ -31,6 +31,8 @@ pub struct Endpoint {
     pub operation: Map<String, Value>,
     /// The schemas that the entry refers to.
     pub schemas: Map<String, Value>,
+    /// Does it honour `If-Match` although it does not answer with the version that this means?
+    pub guarded: bool,
     pub(crate) route: Route,
 }
 
@@ -82,7 +84,7 @@ impl Endpoint {
         operation.insert("responses".into(), json!({}));
         let parameters: Vec<_> = places(path).map(schemas::place).collect();
         operation.insert("parameters".into(), parameters.into());
-        Self { method, path, access: Access::User, operation, schemas: Map::new(), route }
+        Self { method, path, access: Access::User, operation, schemas: Map::new(), guarded: false, route }
     }
 
     /// Says what it does: a line, and where a line is not enough, more.
@@ -140,6 +142,22 @@ impl Endpoint {
             properties.extend(schemas::reason());
         }
         self.named_schema(&name, schema).body("application/json", &schemas::reference(&name))
+    }
+
+    /// Takes the reason for what it asks, and needs no body.
+    #[must_use]
+    pub fn reasoned(self) -> Self {
+        let schema = json!({"type": "object", "additionalProperties": false, "properties": schemas::reason()});
+        let mut endpoint = self.named_schema("Reason", schema).body("application/json", &schemas::reference("Reason"));
+        endpoint.operation["requestBody"]["required"] = false.into();
+        endpoint
+    }
+
+    /// Honours `If-Match`, although it does not answer with the version that this means.
+    #[must_use]
+    pub fn guarded(mut self) -> Self {
+        self.guarded = true;
+        self
     }
 
     /// Takes a body of this content type and schema.

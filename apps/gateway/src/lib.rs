@@ -7,6 +7,8 @@ pub mod demo;
 pub mod document;
 pub mod endpoint;
 pub mod equipment;
+pub mod examples;
+pub mod failures;
 pub mod metrics;
 pub mod notes;
 pub mod parameters;

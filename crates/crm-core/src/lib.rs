@@ -27,6 +27,7 @@ pub mod activities;
 pub mod alerts;
 pub mod api_keys;
 pub mod backups;
+pub mod bodies;
 pub mod bulk;
 pub mod business_units;
 pub mod change;

@@ -277,8 +277,8 @@ fn read_backtest(call: Call) -> impl Future<Output = Reply> {
 fn set_probability(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         stage_probabilities::check_may_set(tx)?;
-        let (asked, patch) = request.command::<StageProbability>()?;
-        Answer::record(&stage_probabilities::set(tx, &asked, patch)?, tx)
+        let stage = request.command(|asked, patch| stage_probabilities::set(tx, &asked, patch))?;
+        Answer::record(&stage, tx)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Files read in: preview, dry run, progress, refusals, taking back.
 use actix_web::{HttpRequest, http::Method, web};
 use crm_core::{
-    Error, Result,
+    Error, Result, bodies,
     imports::{self, Import, NewImport, Preview, PreviewOptions},
 };
 use serde_json::{Value, json};
@@ -53,20 +53,24 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .answer(200, "The rows.", Some(("text/csv", json!({"type": "string"})))),
         Endpoint::post("/api/imports/{id}/cancel", "cancelImport", |call: Call| {
-            call.write(|tx, request| Answer::one("import", &imports::cancel(tx, request.id()?)?))
+            call.write(|tx, request| shown(&imports::cancel(tx, request.id()?)?))
         })
         .says(TAG, "End an import early", "What it has read in stays, and can be taken back.")
         .answers::<Import>(200, "import", "The import."),
         Endpoint::post("/api/imports/{id}/revert", "revertImport", |call: Call| {
             call.write(|tx, request| {
                 let import = imports::revert(tx, request.id()?)?;
-                Ok(Answer::one("import", &import)?.accepted(format!("{ALL}/{}", import.id)))
+                Ok(shown(&import)?.accepted(format!("{ALL}/{}", import.id)))
             })
         })
         .says(TAG, "Take an import back", "Deletes what it made and nobody has changed since, in the background.")
         .access(Access::Manager)
         .answers::<Import>(202, "import", "It is being taken back."),
     ]
+}
+
+fn shown(import: &Import) -> Result<Answer> {
+    Ok(Answer::one("import", import)?.version(import.version))
 }
 
 fn form(required: &[&str]) -> Value {
@@ -85,7 +89,7 @@ fn list(call: Call) -> impl Future<Output = Reply> {
 fn read(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         request.parameters([])?;
-        Answer::one("import", &imports::read(tx, request.id()?)?)
+        shown(&imports::read(tx, request.id()?)?)
     })
 }
 
@@ -105,7 +109,7 @@ async fn start(app: web::Data<App>, request: HttpRequest, payload: web::Payload)
     let names = ["entityType", "mapping", "options"];
     uploaded(app, request, payload, &names, |tx, form| {
         let import = imports::create(tx, new_import(form)?)?;
-        Ok(Answer::one("import", &import)?.accepted(format!("{ALL}/{}", import.id)))
+        Ok(shown(&import)?.accepted(format!("{ALL}/{}", import.id)))
     })
     .await
 }
@@ -128,11 +132,9 @@ async fn preview(app: web::Data<App>, request: HttpRequest, payload: web::Payloa
     uploaded(app, request, payload, &names, |tx, mut form| {
         let mut errors = Vec::new();
         let (content, entity_type) = form.take("entityType", &mut errors);
-        let options = Value::Object(form.object("options", &mut errors));
-        let options: PreviewOptions = serde_json::from_value(options).unwrap_or_else(|error| {
-            errors.push(crm_core::FieldError::new("options", "invalid_option", format!("{error}.")));
-            PreviewOptions::default()
-        });
+        let options = bodies::read_all::<PreviewOptions>(Value::Object(form.object("options", &mut errors)))?;
+        errors.extend(bodies::within("options", options.errors));
+        let options = options.value.unwrap_or_default();
         if !errors.is_empty() {
             return Err(Error::Invalid(errors));
         }

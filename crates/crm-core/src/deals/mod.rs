@@ -134,7 +134,8 @@ impl Default for DealFields {
     }
 }
 
-fn not_negative(value: &Money) -> Result<(), ValidationError> {
+/// Is it zero or more?
+pub(crate) fn not_negative(value: &Money) -> Result<(), ValidationError> {
     if *value >= Money::ZERO {
         return Ok(());
     }
