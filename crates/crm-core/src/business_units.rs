@@ -24,6 +24,7 @@ use crate::{
     record_rows,
     schema::business_units,
     select::Condition,
+    transfers,
     users::User,
 };
 
@@ -165,7 +166,9 @@ pub fn active(tx: &mut Tx<'_>, mut query: Vec<(String, String)>) -> Result<Page<
     page::list(tx, &query)
 }
 
-/// Deactivates a unit. It stays readable. Its open deals go to another unit, where one is named.
+/// Deactivates a unit. It stays readable. Where another unit is named, all that the unit still works on goes there: its
+/// companies and contacts, the leads that are not converted, the open deals, with their activities and tasks, and the
+/// open tasks that are about no record. Closed deals and converted leads stay, and the unit's figures with them.
 ///
 /// # Errors
 /// [`Error::Conflict`] `has_open_deals` where open deals would be left behind; [`Error::Invalid`] where the unit they
@@ -183,7 +186,10 @@ pub fn deactivate(
     let change = Change::new(tx, unit, patch)?;
     let permitted = tx.permit(change)?;
     match transfer_to {
-        Some(target) => transfer(tx, id, target, &reason)?,
+        Some(target) => {
+            check_target(tx, id, target)?;
+            transfers::transfer(tx, id, target, &reason)?;
+        }
         None => refuse_open_deals(tx, id)?,
     }
     permitted.save(tx)?;
@@ -205,23 +211,14 @@ fn refuse_open_deals(tx: &mut Tx<'_>, id: Id<BusinessUnit>) -> Result<()> {
     Err(Error::Conflict { code: "has_open_deals", detail })
 }
 
-fn transfer(tx: &mut Tx<'_>, from: Id<BusinessUnit>, to: Id<BusinessUnit>, reason: &change::Reason) -> Result<()> {
-    let target = tx.find::<BusinessUnit>(to).ok().filter(|unit| unit.fields.is_active && to != from);
-    if target.is_none() {
-        return Err(Error::invalid("transferTo", "unknown_reference", "There is no such active other unit."));
+fn check_target(tx: &mut Tx<'_>, from: Id<BusinessUnit>, to: Id<BusinessUnit>) -> Result<()> {
+    match tx.find::<BusinessUnit>(to) {
+        Ok(unit) if unit.fields.is_active && to != from => Ok(()),
+        Ok(_) | Err(Error::NotFound) => {
+            Err(Error::invalid("transferTo", "unknown_reference", "There is no such active other unit."))
+        }
+        Err(error) => Err(error),
     }
-    let query = [("businessUnitId".to_owned(), from.to_string()), ("status".to_owned(), "open".to_owned())];
-    let mut moved = Vec::new();
-    page::every::<Deal>(tx, &query, |_, deals| {
-        moved.extend(deals.into_iter().map(|deal| deal.id));
-        Ok(())
-    })?;
-    for deal in moved {
-        let mut patch = Patch { reason: reason.clone(), ..Patch::default() };
-        patch.members.insert("businessUnitId".into(), to.to_string().into());
-        change::update(tx, deal, patch)?;
-    }
-    Ok(())
 }
 
 /// Figures of one unit.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use self::permits::{New, Permitted, PermittedDraft, Saving};
+pub(crate) use self::permits::{note, propose};
 pub use crate::patch::Reason;
 use crate::{
     Id, Result, Tx, bodies, custom_fields,

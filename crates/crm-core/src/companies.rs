@@ -2,11 +2,13 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use crate::{
-    Error, Id, Money, Patch, Result, Tx,
+    Error, Id, Money, Patch, Reason, Result, Tx, about,
     business_units::BusinessUnit,
     change::Change,
     custom_fields::CustomValues,
@@ -123,6 +125,10 @@ impl Record for Company {
     ];
     const IN_UNITS: bool = true;
     const SEARCHED: bool = true;
+    fn moved(tx: &mut Tx<'_>, ids: Vec<Uuid>, unit: &Value, reason: &Reason) -> Result<()> {
+        about::follow(tx, "company_id", ids, unit, reason)
+    }
+
     record_rows!(CompanyFields, companies, search_text);
 
     fn search_text(fields: &CompanyFields) -> String {

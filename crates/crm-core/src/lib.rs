@@ -75,6 +75,7 @@ pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
+mod transfers;
 pub mod tx;
 pub mod users;
 pub mod vital_signs;

@@ -140,6 +140,11 @@ pub fn read(tx: &mut Tx<'_>) -> Result<Organization> {
     tx.find(tx.ctx.organization)
 }
 
+/// The zone in which the caller's organization counts its days.
+pub(crate) fn zone(tx: &mut Tx<'_>) -> Result<chrono_tz::Tz> {
+    Ok(read(tx)?.fields.timezone.parse().unwrap_or(chrono_tz::Tz::UTC))
+}
+
 /// Changes the caller's own organization.
 ///
 /// # Errors

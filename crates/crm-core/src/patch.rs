@@ -327,6 +327,13 @@ pub(crate) fn validate<R: Record>(fields: &R::Fields, errors: &mut Vec<FieldErro
     Ok(())
 }
 
+/// What is wrong with the members of a new record by themselves: nothing is looked up.
+pub(crate) fn misfits<R: Record>(members: Map<String, Value>) -> Result<Vec<FieldError>> {
+    let Merged { fields, mut errors } = merge::<R>(&R::Fields::default(), members)?;
+    validate::<R>(&fields, &mut errors)?;
+    Ok(errors)
+}
+
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 fn is_reference(field: &Field) -> bool {

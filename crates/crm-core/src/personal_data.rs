@@ -119,6 +119,7 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("import_rows", "errors", FreeText),
     ("import_rows", "fingerprint", Technical),
     ("import_rows", "outcome", Technical),
+    ("import_rows", "warnings", FreeText),
     ("imports", "entity_type", Technical),
     ("imports", "error", FreeText),
     ("imports", "file_name", FreeText),

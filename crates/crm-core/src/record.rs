@@ -1,9 +1,11 @@
 //! What a kind of record tells about itself, once, for reading, listing, changing, history, import, export and documents.
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use uuid::Uuid;
 use validator::Validate;
 
 use crate::{
-    Id, Result,
+    Id, Reason, Result,
     change::{Change, Draft, New, Saving},
     error::camel,
     gate::Action,
@@ -171,6 +173,14 @@ pub trait Record: Serialize + Sized + Send + 'static {
     /// # Errors
     /// A conflict with other records; bad fields are told to the draft.
     fn check_new(_tx: &mut Tx<'_>, _draft: &mut Draft<Self>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes along what is about records that have gone to another business unit: `unit` is its id as JSON, or `null`.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn moved(_tx: &mut Tx<'_>, _ids: Vec<Uuid>, _unit: &Value, _reason: &Reason) -> Result<()> {
         Ok(())
     }
 

@@ -569,6 +569,7 @@ diesel::table! {
         updated_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
         version -> Int8,
+        warnings -> Int4,
     }
 }
 
@@ -591,6 +592,7 @@ diesel::table! {
         entity_id -> Nullable<Uuid>,
         version_after -> Nullable<Int8>,
         errors -> Nullable<Jsonb>,
+        warnings -> Nullable<Jsonb>,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{Ctx, business_units::BusinessUnit, record::Record, statement::Bind};
 /// One condition on a column of the table that is read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
-    /// `column op value`, with one of `= <> < <= > >= @> ILIKE`.
+    /// `column op value`, with one of `= <> < <= > >= @> LIKE ILIKE ~`.
     Compare(Cow<'static, str>, &'static str, Bind),
     /// `column = ANY(values)`.
     AnyOf(&'static str, Bind),
@@ -27,6 +27,10 @@ pub enum Condition {
     Beyond(&'static str, &'static str, Bind, Uuid),
     /// `value <% column`: some words of the column resemble the value, as pg_trgm's word similarity has it.
     Resembles(&'static str, Bind),
+    /// `column LIKE ANY(patterns)`.
+    LikeAny(&'static str, Bind),
+    /// `column ~ value`, written so that no index is asked: for narrowing down what another condition has found.
+    Among(&'static str, Bind),
     /// Any of these.
     Any(Vec<Condition>),
     /// All of these.
@@ -77,6 +81,18 @@ impl Condition {
                 value.push(out)?;
                 out.push_sql(" <% ");
                 qualified(out, table, column)?;
+            }
+            Self::LikeAny(column, patterns) => {
+                qualified(out, table, column)?;
+                out.push_sql(" LIKE ANY(");
+                patterns.push(out)?;
+                out.push_sql(")");
+            }
+            Self::Among(column, value) => {
+                out.push_sql("(");
+                qualified(out, table, column)?;
+                out.push_sql(" || '') ~ ");
+                value.push(out)?;
             }
             Self::Any(conditions) => joined(out, table, conditions, " OR ", "FALSE")?,
             Self::All(conditions) => joined(out, table, conditions, " AND ", "TRUE")?,

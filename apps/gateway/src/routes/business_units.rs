@@ -50,10 +50,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says(
                 TAG,
                 "Deactivate a business unit",
-                "It stays readable, inactive. Refused while it owns open deals, unless they go to another unit.",
+                "It stays readable, inactive. Refused while it owns open deals, unless `transferTo` names the unit that \
+                 takes over. Then all that the unit still works on goes there in one transaction, with field history: \
+                 its companies and contacts, the leads that are not converted, the open deals, all with their activities \
+                 and tasks, and the open tasks that are about no record. Closed deals and converted leads stay, and the \
+                 unit's figures with them.",
             )
             .access(Access::Admin)
-            .query("transferTo", &json!({"type": "string", "format": "uuid"}), "The unit that takes its open deals.")
+            .query("transferTo", &json!({"type": "string", "format": "uuid"}), "The active unit that takes over.")
             .reasoned()
             .answers_nothing("It is inactive."),
         Endpoint::get("/api/business-units/{id}/stats", "readBusinessUnitStats", stats)

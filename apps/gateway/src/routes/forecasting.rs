@@ -235,9 +235,9 @@ fn stale_thresholds(call: Call) -> impl Future<Output = Reply> {
 fn snooze_deal(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         let deal = snoozes::lock(tx, request.id_at("dealId")?)?;
-        let Snooze { until, reason } = request.json()?;
-        let patch = request.reason_of(None, None)?;
-        Answer::record(&snoozes::set(tx, deal, until, &reason, patch)?, tx)
+        let asleep =
+            request.command(|Snooze { until, reason }, patch| snoozes::set(tx, deal, until, &reason, patch))?;
+        Answer::record(&asleep, tx)
     })
 }
 

@@ -39,6 +39,31 @@ fn a_deactivated_unit_stays_readable_and_takes_nothing_new() {
 }
 
 #[test]
+fn what_is_about_a_record_goes_where_the_record_goes() {
+    let server = Server::start();
+    let (admin, unit, other) = (server.admin(), server.house.unit, server.house.other_unit);
+    let deal = admin.post("/api/deals", &json!({"title": "D", "businessUnitId": other})).expect(201)["deal"].clone();
+    let company = admin.post("/api/companies", &json!({"name": "C", "businessUnitId": other})).expect(201);
+    let company = company["company"]["id"].as_str().unwrap().to_owned();
+    let about = |body: serde_json::Value| {
+        let id = admin.post("/api/activities", &body).expect(201)["activity"]["id"].clone();
+        format!("/api/activities/{}", id.as_str().unwrap())
+    };
+    let (call, note) =
+        (about(json!({"type": "call", "dealId": deal["id"]})), about(json!({"type": "note", "companyId": company})));
+    for path in [&call, &note] {
+        assert_eq!(server.rep().get(path).refused(404), "not_found");
+    }
+    let deal = format!("/api/deals/{}", deal["id"].as_str().unwrap());
+    admin.patch(&deal, &json!({"businessUnitId": unit})).expect(200);
+    assert_eq!(server.rep().get(&call).expect(200)["activity"]["businessUnitId"], json!(unit));
+    admin.delete(&format!("/api/business-units/{other}?transferTo={unit}")).expect(204);
+    for path in [note, format!("/api/companies/{company}")] {
+        server.rep().get(&path).expect(200);
+    }
+}
+
+#[test]
 fn stats_count_the_units_own_records() {
     let server = Server::start();
     let unit = server.house.unit;

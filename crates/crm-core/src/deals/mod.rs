@@ -2,11 +2,13 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{prelude::*, sql_types as st};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use crate::{
-    Currency, Id, Money, Patch, Result, Tx,
+    Currency, Id, Money, Patch, Reason, Result, Tx, about,
     bulk::{self, BulkOutcome, Commands},
     business_units::BusinessUnit,
     change::{Change, Draft},
@@ -170,6 +172,10 @@ impl Record for Deal {
     ];
     const IN_UNITS: bool = true;
     const SEARCHED: bool = true;
+    fn moved(tx: &mut Tx<'_>, ids: Vec<Uuid>, unit: &Value, reason: &Reason) -> Result<()> {
+        about::follow(tx, "deal_id", ids, unit, reason)
+    }
+
     record_rows!(DealFields, deals, search_text);
 
     fn search_text(fields: &DealFields) -> String {

@@ -2,11 +2,13 @@
 use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_types as st};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::Validate;
 
 use crate::{
-    Error, Id, Patch, Result, Tx,
+    Error, Id, Patch, Reason, Result, Tx, about,
     bulk::{self, BulkOutcome, Commands},
     business_units::BusinessUnit,
     change::{Change, Draft},
@@ -169,6 +171,10 @@ impl Record for Lead {
     ];
     const IN_UNITS: bool = true;
     const SEARCHED: bool = true;
+    fn moved(tx: &mut Tx<'_>, ids: Vec<Uuid>, unit: &Value, reason: &Reason) -> Result<()> {
+        about::follow(tx, "lead_id", ids, unit, reason)
+    }
+
     record_rows!(LeadFields, leads, search_text);
 
     fn search_text(fields: &LeadFields) -> String {
