@@ -9,23 +9,24 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
     dev::Payload,
     http::{StatusCode, header},
-    web::{self, Bytes, BytesMut},
+    web::{self, Bytes},
 };
 use crm_core::{
     Error, Id, Patch, Result, Tx, clock,
     door::{Caller, ConsoleRequest},
     sessions::tokens::Secret,
 };
-use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{app::App, problem::Problem, reply::Answer};
+use crate::{
+    app::App,
+    body::{self, Refused},
+    idempotency::Attempt,
+    problem::Problem,
+    reply::Answer,
+};
 
-/// The largest JSON body.
-pub const LARGEST_BODY: usize = 1024 * 1024;
-/// How long a body may take to arrive.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a request waits for its turn at the database before it is told to come again.
 pub(crate) const TURN_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -46,6 +47,8 @@ pub struct Request {
     content_type: Option<String>,
     if_match: Option<String>,
     body: Result<Bytes, Refused>,
+    /// Was it sent before?
+    pub attempt: Attempt,
     /// Names the request.
     pub id: String,
     /// Where it comes from: the address of the client.
@@ -54,14 +57,6 @@ pub struct Request {
     pub user_agent: String,
     /// Does the console send it?
     pub is_console: bool,
-}
-
-/// A body that did not arrive whole.
-#[derive(Debug, Clone, Copy)]
-enum Refused {
-    TooLarge,
-    TooSlow,
-    Broken,
 }
 
 /// The id that the middleware gave the request.
@@ -83,26 +78,10 @@ impl FromRequest for Call {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let app = App::of(&request)?;
-            let body = receive(payload).await;
+            let body = body::receive(payload).await;
             Ok(Self { caller: caller(&request), request: Request::new(&request, body), app })
         })
     }
-}
-
-/// Reads a body within its limits.
-async fn receive(mut payload: Payload) -> Result<Bytes, Refused> {
-    let read = async {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Refused::Broken)?;
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(Refused::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
-    };
-    tokio::time::timeout(BODY_DEADLINE, read).await.unwrap_or(Err(Refused::TooSlow))
 }
 
 /// Who sends a request, as far as it says.
@@ -122,13 +101,15 @@ pub fn caller(request: &HttpRequest) -> Caller {
 impl Request {
     fn new(request: &HttpRequest, body: Result<Bytes, Refused>) -> Self {
         let text = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let id = RequestId::of(request).to_string();
         Self {
             places: request.match_info().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             query: request.query_string().to_owned(),
             content_type: text("content-type"),
             if_match: text("if-match"),
             body,
-            id: RequestId::of(request).to_string(),
+            attempt: Attempt::of(request, &id),
+            id,
             address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
             user_agent: text("user-agent").unwrap_or_default().chars().take(300).collect(),
             is_console: text(crate::console::HEADER).is_some(),
@@ -264,12 +245,24 @@ impl Request {
         }
     }
 
-    fn json_bytes(&self) -> Result<&Bytes> {
-        let body = self.body.as_ref().map_err(|refused| match refused {
+    fn bytes(&self) -> Result<&Bytes> {
+        self.body.as_ref().map_err(|refused| match refused {
             Refused::TooLarge => malformed(TOO_LARGE, "The body is larger than 1 MiB."),
             Refused::TooSlow => malformed(TOO_SLOW, "The body took longer than 30 seconds to arrive."),
             Refused::Broken => malformed("broken_body", "The body did not arrive whole."),
-        })?;
+        })
+    }
+
+    /// Does `work` unless the same request, by its key, was done before.
+    fn once(&self, tx: &mut Tx<'_>, work: impl FnOnce(&mut Tx<'_>, &Self) -> Result<Answer>) -> Result<Answer> {
+        if !self.attempt.is_keyed() {
+            return work(tx, self);
+        }
+        self.attempt.once(tx, [self.bytes()?.as_ref()], |tx| work(tx, self))
+    }
+
+    fn json_bytes(&self) -> Result<&Bytes> {
+        let body = self.bytes()?;
         let json = |text: &str| {
             text.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
         };
@@ -331,14 +324,18 @@ impl Call {
         (self.app, self.caller, self.request)
     }
 
-    /// Answers from a read: one connection, no transaction, the caller authenticated on it first.
+    /// Answers from a read: one connection, no transaction, the caller authenticated on it first. A POST that only reads
+    /// and has a key needs a transaction to keep its answer in.
     pub async fn read(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
+        if self.request.attempt.is_keyed() {
+            return self.write(work).await;
+        }
         self.run(move |app, caller, request| app.door.read(caller, |tx| work(tx, request))).await
     }
 
     /// Answers from one transaction, committed when `work` succeeds and undone otherwise.
     pub async fn write(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
-        self.run(move |app, caller, request| app.door.write(caller, |tx| work(tx, request))).await
+        self.run(move |app, caller, request| app.door.write(caller, |tx| request.once(tx, work))).await
     }
 
     /// Answers a request of nobody in particular: signing in.

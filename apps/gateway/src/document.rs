@@ -15,7 +15,8 @@ const DESCRIPTION: &str = "Heimdell CRM over HTTP.\n\n\
     log. A resource has a `version` and an `ETag`; send it back as `If-Match` so that nobody's change is lost. What \
     belongs to another organization or business unit answers exactly as what does not exist. A field that a policy hides \
     from the caller is absent from every answer, and its name stands in `maskedFields` of that resource; sorting, \
-    filtering or writing by it is a 403 `field_not_viewable`.";
+    filtering or writing by it is a 403 `field_not_viewable`. A POST with an `Idempotency-Key` may be sent again until it is \
+    answered, and is done once.";
 
 /// The document as pretty JSON with a final line end, as it is committed.
 pub fn text() -> String {
@@ -73,17 +74,29 @@ fn operation(endpoint: &Endpoint) -> Value {
         let words = "The `ETag` that your change was made for; refused with 412 when it is no longer the current one.";
         parameters.push(schemas::parameter("header", "If-Match", false, &json!({"type": "string"}), words));
     }
+    if endpoint.takes_key {
+        keyed(&mut operation);
+    }
     let is_open = endpoint.access == Access::Public;
+    let (conflict, unfit) = match endpoint.takes_key {
+        true => (
+            "The state of the data stands against it, or a request with this `Idempotency-Key` is not done yet \
+             (`idempotency_key_in_use`, with `Retry-After`).",
+            "Fields cannot be accepted; `errors` names each. Or the `Idempotency-Key` came with another request before \
+             (`idempotency_key_reused`).",
+        ),
+        false => ("The state of the data stands against it.", "Fields cannot be accepted; `errors` names each."),
+    };
     let failures = [
         (400, true, "The request cannot be understood."),
         (401, !is_open || has_body, "Nobody is signed in, or no longer."),
         (403, !is_open, "The caller may not; `detail` names the rule."),
         (404, has_place, "There is no such thing, or the caller may not see it."),
-        (409, changes && !is_open, "The state of the data stands against it."),
+        (409, changes && !is_open, conflict),
         (412, edits, "Somebody changed it meanwhile."),
         (413, has_body, "The body is too large."),
         (415, has_body, "The body has another content type."),
-        (422, has_body || endpoint.method == Method::DELETE, "Fields cannot be accepted; `errors` names each."),
+        (422, has_body || endpoint.takes_key || endpoint.method == Method::DELETE, unfit),
         (429, is_open && has_body, "Too often; `Retry-After` says when to come again."),
         (500, true, "A fault of ours."),
         (503, true, "The database is away or busy; `Retry-After` says when to come again."),
@@ -93,6 +106,23 @@ fn operation(endpoint: &Endpoint) -> Value {
         operation["responses"][status.to_string()] = json!({"description": description, "content": content});
     }
     operation
+}
+
+/// The header that makes a POST safe to repeat, and the one that tells a repetition.
+fn keyed(operation: &mut Value) {
+    let words = "Names this request among yours, so that sending it again does it once: the same key with the same request \
+                 answers as the first time, with `Idempotency-Replayed: true`. 1 to 255 visible ASCII characters, kept for \
+                 24 hours; a random UUID is a good one. What is refused before it is carried out leaves the key free.";
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        let schema = json!({"type": "string", "minLength": 1, "maxLength": 255});
+        parameters.push(schemas::parameter("header", crate::idempotency::HEADER, false, &schema, words));
+    }
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        for response in responses.values_mut() {
+            response["headers"]["Idempotency-Replayed"] = json!({"schema": {"type": "string", "enum": ["true"]},
+                "description": "This answer was given before, to the same request with the same `Idempotency-Key`."});
+        }
+    }
 }
 
 fn problem_schema() -> Value {

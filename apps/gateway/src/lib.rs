@@ -1,11 +1,13 @@
 //! The gateway of Heimdell CRM: HTTP in front of the domain crates. It parses, calls one function, and answers.
 pub mod app;
+pub mod body;
 pub mod call;
 pub mod config;
 pub mod console;
 pub mod demo;
 pub mod document;
 pub mod endpoint;
+pub mod idempotency;
 pub mod parameters;
 pub mod problem;
 pub mod reply;

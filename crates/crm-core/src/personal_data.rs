@@ -89,6 +89,8 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("field_history", "words_digest", Technical),
     ("field_history", "words_salt", Technical),
     ("history_heads", "hash", Technical),
+    ("idempotency_keys", "answer", Secret),
+    ("idempotency_keys", "fingerprint", Secret),
     ("import_files", "content", FreeText),
     ("import_rows", "entity_type", Technical),
     ("import_rows", "errors", FreeText),

@@ -2,11 +2,12 @@
 //! what failed.
 //!
 //! - [`runner`]: takes jobs from the queue of `crm_core::jobs` and runs them.
+//! - [`idempotency`]: answers to requests that are sent again.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
 //!
-//! Everything but the worker is a pure function of its arguments, the instant and the randomness included, so that the
+//! Everything but the worker and the kept answers is a pure function of its arguments, the instant and the randomness included, so that the
 //! crate can be used alone:
 //!
 //! ```
@@ -31,5 +32,6 @@
 
 pub mod backoff;
 mod handlers;
+pub mod idempotency;
 pub mod runner;
 pub mod webhooks;

@@ -23,9 +23,16 @@ pub(crate) struct Server {
     pub(crate) base: String,
     pub(crate) house: House,
     pub(crate) door: Door,
-    handle: ServerHandle,
+    gates: Arc<dyn Gates>,
+    _gateway: Gateway,
     agent: ureq::Agent,
     pub(crate) database: TestDatabase,
+}
+
+/// A gateway as such: something that listens, before a database that may be others' too.
+pub(crate) struct Gateway {
+    base: String,
+    handle: ServerHandle,
 }
 
 /// Who is there: the rep works in the unit alone, and the stranger runs another organization.
@@ -57,6 +64,7 @@ impl Who {
 #[derive(Clone, Copy)]
 pub(crate) struct Client<'s> {
     server: &'s Server,
+    base: &'s str,
     token: Option<&'s str>,
 }
 
@@ -93,32 +101,27 @@ impl Server {
             unit: own.units[0],
             other_unit: own.units[1],
         };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let app = App::new(door.clone(), 3, Arc::new(AtomicBool::new(false)));
-        let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let server = server::build(app, listener, 1).unwrap();
-                tell.send(server.handle()).unwrap();
-                server.await.unwrap();
-            });
-        });
+        let gateway = Gateway::start(door.clone());
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .allow_non_standard_methods(true)
             .build()
             .into();
-        Self { base, house, door, handle: told.recv().unwrap(), agent, database }
+        Self { base: gateway.base.clone(), house, door, gates, _gateway: gateway, agent, database }
+    }
+
+    /// Another gateway before the same database, with connections of its own.
+    pub(crate) fn second(&self) -> Gateway {
+        Gateway::start(Door::new(self.database.open().unwrap(), Arc::clone(&self.gates)))
     }
 
     pub(crate) fn nobody(&self) -> Client<'_> {
-        Client { server: self, token: None }
+        Client { server: self, base: &self.base, token: None }
     }
 
     pub(crate) fn with<'s>(&'s self, token: &'s str) -> Client<'s> {
-        Client { server: self, token: Some(token) }
+        Client { server: self, base: &self.base, token: Some(token) }
     }
 
     pub(crate) fn admin(&self) -> Client<'_> {
@@ -134,9 +137,33 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Gateway {
+    fn start(door: Door) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = App::new(door, 3, Arc::new(AtomicBool::new(false)));
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let server = server::build(app, listener, 1).unwrap();
+                tell.send(server.handle()).unwrap();
+                server.await.unwrap();
+            });
+        });
+        Self { base, handle: told.recv().unwrap() }
+    }
+}
+
+impl Drop for Gateway {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
+    }
+}
+
+impl<'s> Client<'s> {
+    /// The same client before another gateway.
+    pub(crate) fn at(self, gateway: &'s Gateway) -> Self {
+        Self { base: &gateway.base, ..self }
     }
 }
 
@@ -169,7 +196,7 @@ impl Client<'_> {
     }
 
     pub(crate) fn send_bytes(self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.server.base));
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -10,6 +10,7 @@ mod coverage;
 mod deals;
 mod decision_memory;
 mod forecasting;
+mod idempotency;
 mod imports;
 mod leads;
 mod masks;
