@@ -16,6 +16,7 @@ use crate::{
     gate::{Action, Ask},
     history,
     history::kinds::DELETED,
+    notifications,
     patch::{self, Patch},
     reason_codes,
     record::{FieldKind, Record},
@@ -361,6 +362,7 @@ impl<R: Record> Permitted<R> {
         }
         let after = R::store(tx, &Saving(&change))?;
         history::append(tx, after.id(), after.version(), &change.diffs, &change.reason)?;
+        notifications::reassigned(tx, &change, &after)?;
         Ok(after)
     }
 }
@@ -371,7 +373,9 @@ impl<R: Record> PermittedDraft<R> {
     /// # Errors
     /// What the database says.
     pub fn insert(self, tx: &mut Tx<'_>) -> Result<R> {
-        R::insert(tx, &New(&self.0))
+        let record = R::insert(tx, &New(&self.0))?;
+        notifications::assigned(tx, &record)?;
+        Ok(record)
     }
 }
 

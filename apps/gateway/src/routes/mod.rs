@@ -16,6 +16,7 @@ mod field_history;
 mod forecasting;
 mod imports;
 mod leads;
+mod notifications;
 mod organization;
 mod pipelines;
 mod policies;
@@ -37,6 +38,7 @@ pub const TAGS: &[(&str, &str)] = &[
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
     ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
+    ("Notifications", "What you are told of, at once and later."),
     ("Imports", "Files read in, and taken back."),
     ("Field history", "Who changed what, when, from what to what, and why."),
     ("Business units", "Brands or companies under one organization."),
@@ -66,6 +68,7 @@ pub fn all() -> Vec<Endpoint> {
         tasks::endpoints(),
         saved_views::endpoints(),
         search::endpoints(),
+        notifications::endpoints(),
         field_history::endpoints(),
         reason_codes::endpoints(),
         exports::endpoints(),

@@ -61,6 +61,10 @@ impl Things {
         );
         let policy = json!({"name": "P", "role": "ANY", "action": "export_data", "resource": "lead"});
         keep("/api/policies", made("/api/policies", policy));
+        let given = json!({"title": "For you", "assigneeId": server.house.admin.id});
+        server.manager().post("/api/tasks", &given).expect(201);
+        let told = admin.get("/api/notifications").expect(200);
+        keep("/api/notifications", told["notifications"][0]["id"].clone());
         keep("/api/users", json!(server.house.rep.id));
         keep("/api/api-keys", made("/api/api-keys", json!({"name": "k", "scopes": ["read"]})));
         keep("/api/auth/sessions", admin.get("/api/auth/sessions").expect(200)["sessions"][0]["id"].clone());

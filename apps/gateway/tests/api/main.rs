@@ -14,6 +14,7 @@ mod idempotency;
 mod imports;
 mod leads;
 mod masks;
+mod notifications;
 mod openapi;
 mod organization;
 mod pipelines;

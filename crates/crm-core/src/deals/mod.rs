@@ -15,6 +15,7 @@ use crate::{
     custom_fields::CustomValues,
     gate::{Action, Ask},
     leads::Lead,
+    notifications::Kind,
     organizations,
     pipelines::{KINDS, Pipeline, Stage},
     record::{Field, FieldKind, Record},
@@ -162,6 +163,7 @@ impl Record for Deal {
         Field::new("customFields", "custom_fields", FieldKind::Custom),
     ];
     const IN_UNITS: bool = true;
+    const ASSIGNED: Option<(&'static str, Kind)> = Some(("ownerId", Kind::DealAssigned));
     const SEARCHED: bool = true;
     record_rows!(DealFields, deals, search_text);
 

@@ -15,7 +15,7 @@ mod as_of;
 mod canonical;
 mod chain;
 pub(crate) mod kinds;
-mod labels;
+pub(crate) mod labels;
 mod reading;
 mod reverting;
 mod sealing;

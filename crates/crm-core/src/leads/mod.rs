@@ -14,6 +14,7 @@ use crate::{
     contacts::Contact,
     custom_fields::CustomValues,
     deals::Deal,
+    notifications::Kind,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::leads,
@@ -168,6 +169,7 @@ impl Record for Lead {
         Field::new("customFields", "custom_fields", FieldKind::Custom),
     ];
     const IN_UNITS: bool = true;
+    const ASSIGNED: Option<(&'static str, Kind)> = Some(("ownerId", Kind::LeadAssigned));
     const SEARCHED: bool = true;
     record_rows!(LeadFields, leads, search_text);
 
