@@ -7,19 +7,20 @@ use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use crate::patch::Reason;
 use crate::{
     Error, Id, Result, Tx, custom_fields,
     error::FieldError,
+    events,
     gate::{Action, Ask},
     history,
     history::kinds::DELETED,
     notifications,
-    patch::{self, Patch},
+    patch::{self, Patch, diff},
     reason_codes,
-    record::{FieldKind, Record},
+    record::Record,
     references, text,
 };
 
@@ -221,23 +222,6 @@ fn refuse(errors: &mut Vec<FieldError>, error: FieldError) {
     }
 }
 
-/// Compares two objects of fields, custom fields key by key.
-fn diff<R: Record>(mut old: Map<String, Value>, new: Map<String, Value>) -> Vec<FieldDiff> {
-    let mut diffs = Vec::new();
-    for (name, new_value) in new {
-        let old_value = old.shift_remove(&name).unwrap_or(Value::Null);
-        if old_value == new_value {
-            continue;
-        }
-        if R::field(&name).is_some_and(|f| f.kind == FieldKind::Custom) {
-            custom_fields::diff(&name, old_value, new_value, &mut diffs);
-        } else {
-            diffs.push(FieldDiff { field_name: name, old_value, new_value });
-        }
-    }
-    diffs
-}
-
 /// A change that the gate has allowed. There is no other way to make one.
 #[must_use = "a permitted change is not written yet"]
 pub struct Permitted<R: Record>(Change<R>);
@@ -346,6 +330,7 @@ impl Tx<'_> {
         diffs.push(FieldDiff { field_name: "createdAt".into(), old_value: created_at, new_value: Value::Null });
         diffs.push(deletion);
         history::append(self, id, record.version() + 1, &diffs, &patch.reason)?;
+        events::deleted(self, &record)?;
         Ok(record)
     }
 }
@@ -362,18 +347,20 @@ impl<R: Record> Permitted<R> {
         }
         let after = R::store(tx, &Saving(&change))?;
         history::append(tx, after.id(), after.version(), &change.diffs, &change.reason)?;
+        events::changed(tx, &change, &after)?;
         notifications::reassigned(tx, &change, &after)?;
         Ok(after)
     }
 }
 
 impl<R: Record> PermittedDraft<R> {
-    /// Writes the row.
+    /// Writes the row, and tells of it.
     ///
     /// # Errors
     /// What the database says.
     pub fn insert(self, tx: &mut Tx<'_>) -> Result<R> {
         let record = R::insert(tx, &New(&self.0))?;
+        events::created(tx, &record)?;
         notifications::assigned(tx, &record)?;
         Ok(record)
     }

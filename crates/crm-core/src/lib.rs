@@ -38,6 +38,7 @@ pub mod database;
 pub mod deals;
 pub mod door;
 pub mod error;
+pub mod events;
 pub mod exports;
 pub mod filters;
 pub mod gate;

@@ -7,6 +7,8 @@ use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKin
 
 use crate::{
     Error, Result,
+    change::FieldDiff,
+    custom_fields,
     error::{FieldError, camel},
     record::{COMMON, Field, FieldKind, Record},
 };
@@ -344,4 +346,21 @@ pub(crate) fn object(fields: &impl serde::Serialize) -> Result<Map<String, Value
         Ok(_) => Err(Error::internal("fields are not an object")),
         Err(error) => Err(Error::Internal(Box::new(error))),
     }
+}
+
+/// Compares two objects of fields, custom fields key by key.
+pub(crate) fn diff<R: Record>(mut old: Map<String, Value>, new: Map<String, Value>) -> Vec<FieldDiff> {
+    let mut diffs = Vec::new();
+    for (name, new_value) in new {
+        let old_value = old.shift_remove(&name).unwrap_or(Value::Null);
+        if old_value == new_value {
+            continue;
+        }
+        if R::field(&name).is_some_and(|f| f.kind == FieldKind::Custom) {
+            custom_fields::diff(&name, old_value, new_value, &mut diffs);
+        } else {
+            diffs.push(FieldDiff { field_name: name, old_value, new_value });
+        }
+    }
+    diffs
 }

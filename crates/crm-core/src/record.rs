@@ -138,7 +138,7 @@ pub trait Record: Serialize + Sized + Send + 'static {
     const TABLE: &'static str;
     /// Its own fields.
     const FIELDS: &'static [Field];
-    /// Do its rows belong to business units (column `business_unit_id`)?
+    /// Do its rows belong to business units (column `business_unit_id`)? Those that do are announced as events.
     const IN_UNITS: bool = false;
     /// The field that names the user it is given to, and how they are told.
     const ASSIGNED: Option<(&'static str, notifications::Kind)> = None;
@@ -164,6 +164,10 @@ pub trait Record: Serialize + Sized + Send + 'static {
     /// Which of them this change needs.
     fn asks(_change: &Change<Self>) -> Vec<Action> {
         vec![Action::Edit]
+    }
+    /// The word for this change in the event that tells of it: the most telling one.
+    fn announced_as(_change: &Change<Self>) -> &'static str {
+        "updated"
     }
     /// Rules of every new record of this kind beyond those of single fields, on whatever path it comes.
     ///

@@ -455,6 +455,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    domain_events (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        written_at -> Timestamptz,
+        seq -> Nullable<Int8>,
+        kind -> Text,
+        entity_type -> Text,
+        entity_id -> Uuid,
+        entity_version -> Int8,
+        business_unit_id -> Nullable<Uuid>,
+        changed_fields -> Array<Text>,
+        details -> Nullable<Jsonb>,
+        actor -> Text,
+        actor_user_id -> Nullable<Uuid>,
+        change_set_id -> Uuid,
+        occurred_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    domain_event_heads (organization_id) {
+        organization_id -> Uuid,
+        seq -> Int8,
+        dispatched_seq -> Int8,
+        is_followed -> Bool,
+    }
+}
+
+diesel::table! {
     queue_jobs (organization_id, id) {
         organization_id -> Uuid,
         id -> Uuid,
@@ -570,6 +599,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     saved_views,
     field_history,
     history_heads,
+    domain_events,
+    domain_event_heads,
     queue_jobs,
     imports,
     import_files,
@@ -601,6 +632,8 @@ crate::org_table!(
     saved_views,
     field_history,
     history_heads,
+    domain_events,
+    domain_event_heads,
     queue_jobs,
     imports,
     import_files,

@@ -139,6 +139,11 @@ impl Record for Task {
         format!("{} {}", fields.title, fields.description.as_deref().unwrap_or_default())
     }
 
+    fn announced_as(change: &Change<Self>) -> &'static str {
+        let is_done = change.touches("status") && change.after().status == "done";
+        if is_done { "completed" } else { "updated" }
+    }
+
     fn check_new(tx: &mut Tx<'_>, draft: &mut Draft<Self>) -> Result<()> {
         if draft.fields().about().count() > 1 {
             let (field, code, message) = NOT_ONE;

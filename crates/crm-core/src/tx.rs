@@ -7,7 +7,7 @@ use diesel::{
 };
 
 use crate::{
-    Ctx, Error, Id, Result, history, organizations::Organization, reason_codes, record::Record, select::Select,
+    Ctx, Error, Id, Result, events, history, organizations::Organization, reason_codes, record::Record, select::Select,
     statement::Statement,
 };
 
@@ -57,6 +57,7 @@ pub struct Tx<'c> {
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) history: history::Unsealed,
+    pub(crate) events: events::Unwritten,
     pub(crate) reasons: reason_codes::Known,
 }
 
@@ -120,8 +121,8 @@ impl<Q> OrgQuery<Q> {
 }
 
 impl<'c> Tx<'c> {
-    /// Does the work of a transaction that has begun, and then appends what it changed to the field history: as late as
-    /// that can be, since every writer of the organization waits for its place in the chain.
+    /// Does the work of a transaction that has begun, and then writes its events and appends what it changed to the field
+    /// history: as late as that can be, since every writer of the organization waits for its place in the chain.
     ///
     /// # Errors
     /// Whatever `work` or the database says.
@@ -133,6 +134,7 @@ impl<'c> Tx<'c> {
     ) -> Result<T, E> {
         let mut tx = Tx { conn, ctx, writable, ledger: &mut Ledger::default() };
         let done = work(&mut tx)?;
+        events::write(&mut tx)?;
         history::seal(&mut tx)?;
         Ok(done)
     }
@@ -198,11 +200,13 @@ impl<'c> Tx<'c> {
     /// Whatever `work` says.
     pub fn savepoint<T>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
         use diesel::Connection;
-        let (ctx, writable, mark) = (self.ctx, self.writable, self.ledger.history.mark());
+        let (ctx, writable) = (self.ctx, self.writable);
+        let marks = (self.ledger.history.mark(), self.ledger.events.mark());
         let ledger = &mut *self.ledger;
         let done = self.conn.transaction(|conn| work(&mut Tx { conn, ctx, writable, ledger }));
         if done.is_err() {
-            self.ledger.history.go_back(mark);
+            self.ledger.history.go_back(marks.0);
+            self.ledger.events.go_back(marks.1);
         }
         done
     }

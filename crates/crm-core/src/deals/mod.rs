@@ -185,6 +185,17 @@ impl Record for Deal {
         ];
         asks.into_iter().filter_map(|(needed, action)| needed.then_some(action)).collect()
     }
+
+    fn announced_as(change: &Change<Self>) -> &'static str {
+        let moves = change.touches("stageId") || change.touches("pipelineId");
+        match (change.touches("status"), change.after().status.as_str()) {
+            (true, "won") => "won",
+            (true, "lost") => "lost",
+            (true, _) => "reopened",
+            (false, _) if moves => "stage_changed",
+            (false, _) => "updated",
+        }
+    }
 }
 
 /// The past of a deal that was worked elsewhere before: told by an import or by demo data, never by a person.

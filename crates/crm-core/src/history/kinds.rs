@@ -12,7 +12,9 @@ use crate::{
     contacts::{self, Contact},
     custom_fields::{self, CustomField},
     deals::{self, Deal},
+    gate::{Action, Ask},
     leads::{self, Lead},
+    masks,
     organizations::{self, Organization},
     patch::object,
     pipelines::{self, Pipeline, Stage},
@@ -35,6 +37,8 @@ pub(crate) struct Kind {
     pub(super) as_of: fn(&mut Tx<'_>, Uuid, DateTime<Utc>) -> Result<Members>,
     /// A record's fields as they stand, locked.
     pub(super) lock: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
+    /// A record's members as the caller sees them.
+    pub(crate) as_seen: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
     /// Changes a record.
     pub(super) update: fn(&mut Tx<'_>, Uuid, Patch) -> Result<()>,
 }
@@ -47,6 +51,11 @@ macro_rules! kind {
             envelope: <$record>::envelope,
             as_of: as_of::stood::<$record>,
             lock: |tx, id| object(tx.lock::<$record>(id.into())?.fields()),
+            as_seen: |tx, id| {
+                tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, <$record>::KIND))?;
+                let record = tx.find::<$record>(id.into())?;
+                object(&masks::masked(tx.ctx, &record)?)
+            },
             update: |tx, id, patch| $update(tx, id.into(), patch).map(drop),
         }
     };

@@ -180,6 +180,10 @@ impl Record for Lead {
         text.join(" ")
     }
 
+    fn announced_as(change: &Change<Self>) -> &'static str {
+        if change.touches("convertedAt") { "converted" } else { "updated" }
+    }
+
     fn check_new(_tx: &mut Tx<'_>, draft: &mut Draft<Self>) -> Result<()> {
         if draft.fields().is_nameless() {
             draft.refuse("lastName", "required", NAMELESS);

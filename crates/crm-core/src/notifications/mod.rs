@@ -19,7 +19,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{Actor, Id, Record, Result, Tx, business_units::BusinessUnit, change::Change, patch::object, users::User};
+use crate::{
+    Actor, Id, Record, Result, Tx, business_units::BusinessUnit, change::Change, events, patch::object, users::User,
+};
 
 mod reading;
 
@@ -224,7 +226,8 @@ fn write(tx: &mut Tx<'_>, users: &[Id<User>], notice: &Notice) -> Result<()> {
         let id = Id::<Notification>::new();
         let (now, actor, change_set) = (tx.ctx.now, tx.ctx.actor.user(), tx.ctx.change_set);
         let unit = notice.business_unit_id;
-        tx.sql::<st::Integer>(INSERT)
+        let written = tx
+            .sql::<st::Uuid>(INSERT)
             .with(|s| {
                 s.bind(id)
                     .bind(notice.kind.as_str())
@@ -238,7 +241,10 @@ fn write(tx: &mut Tx<'_>, users: &[Id<User>], notice: &Notice) -> Result<()> {
                     .bind(unit)
                     .bind(unit)
             })
-            .run(tx)?;
+            .first::<Uuid>(tx)?;
+        if written == Some(id.uuid()) {
+            events::told(tx, id.uuid(), *user);
+        }
     }
     Ok(())
 }
@@ -251,4 +257,4 @@ const INSERT: &str = "INSERT INTO notifications (organization_id, id, user_id, k
      OR coalesce((SELECT bool_or(m.business_unit_id = {}) FROM business_unit_members m \
      WHERE m.organization_id = u.organization_id AND m.user_id = u.id), true)) \
      ON CONFLICT (organization_id, change_set_id, user_id, kind) DO UPDATE \
-     SET entities_count = notifications.entities_count + 1, entity_id = NULL, body = NULL";
+     SET entities_count = notifications.entities_count + 1, entity_id = NULL, body = NULL RETURNING id";

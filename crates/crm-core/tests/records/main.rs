@@ -5,6 +5,7 @@ mod activities;
 mod bulk_edits;
 mod chains;
 mod conversions;
+mod events;
 mod histories;
 mod house;
 mod pasts;

@@ -1,0 +1,2 @@
+DROP TABLE domain_event_heads;
+DROP TABLE domain_events;
