@@ -25,7 +25,7 @@ use crm_core::{clock, door::Door};
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 
-use crate::{call::RequestId, document, endpoint::Endpoint, problem::Problem};
+use crate::{call::RequestId, document, endpoint::Endpoint, live::Live, problem::Problem};
 
 /// What every request may use.
 pub struct App {
@@ -37,6 +37,8 @@ pub struct App {
     pub hashes: Arc<Semaphore>,
     /// As many long files as may be written at a time.
     pub files: Arc<Semaphore>,
+    /// Who listens for events.
+    pub live: Arc<Live>,
     /// When the process began.
     pub started_at: DateTime<Utc>,
     /// No new work is wanted: the process is about to stop.
@@ -54,6 +56,7 @@ impl App {
             turns: Arc::new(Semaphore::new(connections.max(1))),
             files: Arc::new(Semaphore::new((connections / 2).max(1))),
             hashes: Arc::new(Semaphore::new(cores)),
+            live: Arc::default(),
             started_at: clock::now(),
             draining,
             document: document::text().into_bytes(),

@@ -46,6 +46,8 @@ pub struct Request {
     query: String,
     content_type: Option<String>,
     if_match: Option<String>,
+    /// The last event that the client has got.
+    pub last_event_id: Option<String>,
     body: Result<Bytes, Refused>,
     /// Was it sent before?
     pub attempt: Attempt,
@@ -107,6 +109,7 @@ impl Request {
             query: request.query_string().to_owned(),
             content_type: text("content-type"),
             if_match: text("if-match"),
+            last_event_id: text("last-event-id"),
             body,
             attempt: Attempt::of(request, &id),
             id,

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod document;
 pub mod endpoint;
 pub mod idempotency;
+pub mod live;
 pub mod parameters;
 pub mod problem;
 pub mod reply;

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use crm_core::testing::TestDatabase;
+use crm_core::{
+    clock,
+    testing::{Person, TestDatabase, TestOrganization},
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_heimdell");
 
@@ -167,4 +170,21 @@ fn the_first_user_is_made_from_the_shell_and_signs_in() {
     let url = format!("http://{}/api/auth/login", server.1);
     let reply = agent.post(url).header("content-type", "application/json").send(body).unwrap();
     assert_eq!(reply.status().as_u16(), 200);
+}
+
+#[test]
+fn open_event_streams_do_not_keep_a_process_from_ending() {
+    let database = TestDatabase::new();
+    let acme = TestOrganization::new(&database, "acme");
+    let signed_in = Person::sign_in(&acme.door, &acme.rep.email, clock::now()).unwrap();
+    let token = signed_in.caller.bearer.unwrap();
+    let mut server = Process::start(program(&database));
+    let mut stream = TcpStream::connect(&server.1).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", token.expose()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.starts_with("id: ")), "the stream does not begin");
+    server.terminate();
+    assert!(lines.last().is_some(), "it is ended in order, and not cut off");
+    assert!(server.0.wait().unwrap().success());
 }

@@ -11,6 +11,7 @@ mod copilot;
 mod custom_fields;
 mod deals;
 mod decision_memory;
+mod events;
 mod exports;
 mod field_history;
 mod forecasting;
@@ -69,6 +70,7 @@ pub fn all() -> Vec<Endpoint> {
         saved_views::endpoints(),
         search::endpoints(),
         notifications::endpoints(),
+        events::endpoints(),
         field_history::endpoints(),
         reason_codes::endpoints(),
         exports::endpoints(),

@@ -1,7 +1,9 @@
 //! A server of one's own to a test, and a client that signs in.
 use std::{
+    io::{BufRead, BufReader},
     net::TcpListener,
     sync::{Arc, atomic::AtomicBool, mpsc},
+    time::Duration,
 };
 
 use actix_web::dev::ServerHandle;
@@ -193,6 +195,19 @@ impl Client<'_> {
         let kind = body.map(|_| ("content-type", "application/json"));
         let headers: Vec<_> = headers.iter().copied().chain(kind).collect();
         self.send_bytes(method, path, &headers, text.unwrap_or_default())
+    }
+
+    /// Opens a stream and reads it as it comes. One that stays silent for a minute fails the test.
+    pub(crate) fn listen(self, path: &str, headers: &[(&str, &str)]) -> (u16, impl BufRead + 'static) {
+        let mut request = ureq::http::Request::builder().uri(format!("{}{path}", self.base));
+        let token = self.token.map(|token| ("authorization", format!("Bearer {token}")));
+        for (name, value) in headers.iter().map(|(name, value)| (*name, (*value).to_owned())).chain(token) {
+            request = request.header(name, value);
+        }
+        let agent = &self.server.agent;
+        let request = agent.configure_request(request.body(()).unwrap());
+        let response = agent.run(request.timeout_global(Some(Duration::from_secs(60))).build()).unwrap();
+        (response.status().as_u16(), BufReader::new(response.into_body().into_reader()))
     }
 
     pub(crate) fn send_bytes(self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {

@@ -9,6 +9,7 @@ mod copilot;
 mod coverage;
 mod deals;
 mod decision_memory;
+mod events;
 mod forecasting;
 mod idempotency;
 mod imports;
