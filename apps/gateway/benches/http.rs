@@ -49,7 +49,7 @@ fn main() {
     let token = admin.caller.bearer.as_ref().unwrap().expose();
     println!("{DEALS} deals; {CLIENTS} clients; {ROUNDS} rounds of {} s each, in turns\n", SPELL.as_secs());
     println!("{:<34} {:>12} {:>12} {:>8}", "", "HTTP req/s", "pgbench tps", "ratio");
-    for case in cases(&address, token, &house) {
+    for case in cases(&database, &address, token, &house) {
         let mut ratios = Vec::new();
         let (mut ours, mut bare) = (0.0, 0.0);
         for _ in 0..ROUNDS {
@@ -86,10 +86,17 @@ fn psql(database: &TestDatabase, sql: &str) {
     assert!(done.success());
 }
 
+/// The one value that a statement finds.
+fn ask(database: &TestDatabase, sql: &str) -> String {
+    let found = Command::new("psql").args(["-qAt", "-d", &database.url(), "-c", sql]).output().unwrap();
+    assert!(found.status.success());
+    String::from_utf8(found.stdout).unwrap().trim().to_owned()
+}
+
 fn serve(door: &Door) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let app = App::new(door.clone(), 8, Arc::new(AtomicBool::new(false)));
+    let app = App::new(door.clone(), 8, Arc::new(AtomicBool::new(false))).unwrap();
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
@@ -102,14 +109,16 @@ fn serve(door: &Door) -> String {
     address
 }
 
-fn cases(address: &str, token: &str, house: &TestOrganization) -> Vec<Case> {
+fn cases(database: &TestDatabase, address: &str, token: &str, house: &TestOrganization) -> Vec<Case> {
     let org = house.id;
+    // What stands before each read: who asks, with their units and the version of the policies that they are judged by.
+    let session = ask(database, &format!("SELECT id FROM sessions WHERE organization_id = '{org}' LIMIT 1"));
     let who = format!(
         "SELECT c.access_hash, c.access_expires_at, c.last_used_at, ARRAY[]::text[], u.id, u.is_active, u.role, \
          ARRAY(SELECT m.business_unit_id FROM business_unit_members m WHERE m.organization_id = :org AND m.user_id = u.id \
-         ORDER BY m.business_unit_id) FROM sessions c JOIN users u ON u.organization_id = c.organization_id AND u.id = c.user_id \
-         WHERE c.organization_id = :org AND c.id = (SELECT '{}'::uuid);",
-        "00000000-0000-0000-0000-000000000000"
+         ORDER BY m.business_unit_id), (SELECT o.policy_version FROM organizations o WHERE o.id = :org) \
+         FROM sessions c JOIN users u ON u.organization_id = c.organization_id AND u.id = c.user_id \
+         WHERE c.organization_id = :org AND c.id = '{session}';"
     );
     let columns = "id, business_unit_id, title, value, currency, pipeline_id, stage_id, status, company_id, contact_id, lead_id, \
          owner_id, expected_close_date, closed_at, probability, last_activity_at, stage_entered_at, episode, external_id, tags, \

@@ -1,6 +1,7 @@
 //! The program's state and the chain that every request goes through.
 use std::{
     future::Future,
+    io,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
@@ -25,14 +26,14 @@ use crm_core::{clock, door::Door};
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 
-use crate::{call::RequestId, document, endpoint::Endpoint, live::Live, problem::Problem};
+use crate::{call::RequestId, document, endpoint::Endpoint, live::Live, problem::Problem, turns::Turns};
 
 /// What every request may use.
 pub struct App {
     /// The only way to the data.
     pub door: Door,
-    /// As many turns as there are connections.
-    pub turns: Arc<Semaphore>,
+    /// Turns at the database.
+    pub turns: Turns,
     /// As many turns as there are cores: a password hash takes 19 MiB and all of one core.
     pub hashes: Arc<Semaphore>,
     /// As many long files as may be written at a time.
@@ -49,18 +50,21 @@ pub struct App {
 
 impl App {
     /// The state of a process that reaches its data through `door` over at most `connections`.
-    pub fn new(door: Door, connections: usize, draining: Arc<AtomicBool>) -> Self {
+    ///
+    /// # Errors
+    /// Where the system gives no threads.
+    pub fn new(door: Door, connections: usize, draining: Arc<AtomicBool>) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self {
+        Ok(Self {
             door,
-            turns: Arc::new(Semaphore::new(connections.max(1))),
+            turns: Turns::new(connections)?,
             files: Arc::new(Semaphore::new((connections / 2).max(1))),
             hashes: Arc::new(Semaphore::new(cores)),
             live: Arc::default(),
             started_at: clock::now(),
             draining,
             document: document::text().into_bytes(),
-        }
+        })
     }
 
     /// The state, from a request.

@@ -3,7 +3,7 @@
 //! Nothing of the request is judged before the caller is known: a body that is no JSON, asked by nobody, is a 401. So
 //! the extractor never fails; what is wrong with a request is told by the methods of [`Request`], inside the
 //! transaction, in the order in which they are asked.
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
@@ -26,9 +26,6 @@ use crate::{
     problem::Problem,
     reply::Answer,
 };
-
-/// How long a request waits for its turn at the database before it is told to come again.
-pub(crate) const TURN_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What a handler answers.
 pub type Reply = HttpResponse;
@@ -366,13 +363,6 @@ pub async fn turn<T: Send + 'static>(
     app: &web::Data<App>,
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let permit = tokio::time::timeout(TURN_DEADLINE, Arc::clone(&app.turns).acquire_owned());
-    let busy = || Error::Unavailable("every connection is busy".into());
-    let permit = permit.await.map_err(|_| busy())?.map_err(|_| busy())?;
-    let app = app.clone();
-    let done = web::block(move || {
-        let _permit = permit;
-        work(&app)
-    });
-    done.await.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
+    let at = app.clone();
+    app.turns.take(move || work(&at)).await
 }

@@ -16,5 +16,6 @@ pub mod routes;
 pub mod schemas;
 pub mod server;
 pub mod stream;
+pub mod turns;
 pub mod upload;
 pub mod worker;

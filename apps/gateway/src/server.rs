@@ -37,7 +37,7 @@ const LAST_ANSWERS: u64 = 25;
 pub async fn serve(door: Door, connections: u32, listening: &Listening, stopping: Arc<AtomicBool>) -> io::Result<()> {
     let listener = listen(SocketAddr::new(listening.listen, listening.port))?;
     let address = listener.local_addr()?;
-    let app = App::new(door, usize::try_from(connections).unwrap_or(8), Arc::clone(&stopping));
+    let app = App::new(door, usize::try_from(connections).unwrap_or(8), Arc::clone(&stopping))?;
     let server = build(app, listener, std::thread::available_parallelism().map_or(2, usize::from))?;
     let handle = server.handle();
     let drain = Duration::from_secs(listening.drain_seconds);

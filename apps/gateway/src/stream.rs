@@ -9,7 +9,10 @@ use crm_core::{Error, Result, Tx};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::call::{Call, Reply, Request, TURN_DEADLINE, refuse};
+use crate::{
+    call::{Call, Reply, Request, refuse},
+    turns,
+};
 
 /// How many pieces wait for a slow client at most.
 const WAITING: usize = 4;
@@ -49,7 +52,7 @@ pub async fn file<P: 'static>(
     let (app, caller, request) = call.into_parts();
     let id = request.id.clone();
     // A long file keeps its connection: a few at a time, so that the others stay for requests.
-    let turn = tokio::time::timeout(TURN_DEADLINE, Arc::clone(&app.files).acquire_owned()).await;
+    let turn = tokio::time::timeout(turns::DEADLINE, Arc::clone(&app.files).acquire_owned()).await;
     let Ok(Ok(permit)) = turn else {
         return refuse(Error::Unavailable("too many files are being written".into()), &id);
     };

@@ -143,7 +143,7 @@ impl Gateway {
     fn start(door: Door) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let app = App::new(door, 3, Arc::new(AtomicBool::new(false)));
+        let app = App::new(door, 3, Arc::new(AtomicBool::new(false))).unwrap();
         let (tell, told) = mpsc::channel();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {

@@ -19,7 +19,7 @@ use crate::client::Server;
 fn serve(server: &Server, endpoints: fn() -> Vec<Endpoint>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let data = web::Data::new(App::new(server.door.clone(), 3, Arc::new(AtomicBool::new(false))));
+    let data = web::Data::new(App::new(server.door.clone(), 3, Arc::new(AtomicBool::new(false))).unwrap());
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
