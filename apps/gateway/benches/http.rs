@@ -2,23 +2,21 @@
 //! since both share the machine with their load generator and with whatever else runs on it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    io::BufReader,
+    net::TcpStream,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
-    },
-    time::{Duration, Instant},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use crm_core::{
     clock,
-    door::Door,
     testing::{Person, TestDatabase, TestOrganization},
 };
-use gateway::{app::App, server};
+
+use self::wire::{between, exchange, get, instant, psql, request, serve};
+
+mod wire;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,11 +31,6 @@ struct Case {
     name: &'static str,
     path: String,
     sql: String,
-}
-
-#[allow(clippy::disallowed_methods)] // a benchmark reads the clock
-fn instant() -> Instant {
-    Instant::now()
 }
 
 fn main() {
@@ -80,33 +73,11 @@ fn fill(house: &TestOrganization) -> String {
     )
 }
 
-fn psql(database: &TestDatabase, sql: &str) {
-    let done =
-        Command::new("psql").args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &database.url(), "-c", sql]).status().unwrap();
-    assert!(done.success());
-}
-
 /// The one value that a statement finds.
 fn ask(database: &TestDatabase, sql: &str) -> String {
     let found = Command::new("psql").args(["-qAt", "-d", &database.url(), "-c", sql]).output().unwrap();
     assert!(found.status.success());
     String::from_utf8(found.stdout).unwrap().trim().to_owned()
-}
-
-fn serve(door: &Door) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let app = App::new(door.clone(), 8, Arc::new(AtomicBool::new(false))).unwrap();
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || {
-        actix_web::rt::System::new().block_on(async move {
-            let server = server::build(app, listener, 2).unwrap();
-            tell.send(()).unwrap();
-            server.await.unwrap();
-        });
-    });
-    told.recv().unwrap();
-    address
 }
 
 fn cases(database: &TestDatabase, address: &str, token: &str, house: &TestOrganization) -> Vec<Case> {
@@ -146,11 +117,6 @@ fn cases(database: &TestDatabase, address: &str, token: &str, house: &TestOrgani
     ]
 }
 
-fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
-    let rest = &text[text.find(from).unwrap() + from.len()..];
-    &rest[..rest.find(to).unwrap()]
-}
-
 fn pgbench(database: &TestDatabase, sql: &str) -> f64 {
     let script = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(script.path(), sql).unwrap();
@@ -164,37 +130,6 @@ fn pgbench(database: &TestDatabase, sql: &str) -> f64 {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     between(&text, "tps = ", " ").parse().unwrap()
-}
-
-fn request(address: &str, token: &str, path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
-}
-
-/// Sends a request on an open connection and reads the answer whole.
-fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8], body: &mut Vec<u8>) {
-    stream.get_mut().write_all(request).unwrap();
-    let (mut line, mut length) = (String::new(), 0);
-    stream.read_line(&mut line).unwrap();
-    assert!(line.contains(" 200 "), "{line}");
-    loop {
-        line.clear();
-        stream.read_line(&mut line).unwrap();
-        if let Some(value) = line.strip_prefix("content-length: ") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    body.resize(length, 0);
-    stream.read_exact(body).unwrap();
-}
-
-fn get(address: &str, token: &str, path: &str) -> String {
-    let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
-    let mut body = Vec::new();
-    exchange(&mut stream, &request(address, token, path), &mut body);
-    String::from_utf8(body).unwrap()
 }
 
 fn requests_per_second(address: &str, token: &str, path: &str) -> f64 {

@@ -3,6 +3,7 @@ use std::{
     future::Future,
     io,
     panic::AssertUnwindSafe,
+    path::PathBuf,
     pin::Pin,
     sync::{
         Arc,
@@ -22,11 +23,15 @@ use actix_web::{
     web,
 };
 use chrono::{DateTime, Utc};
-use crm_core::{clock, door::Door};
+use crm_core::{clock, door::Door, sessions::tokens::Secret};
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
-use crate::{call::RequestId, document, endpoint::Endpoint, live::Live, problem::Problem, turns::Turns};
+use crate::{
+    call::RequestId, document, endpoint::Endpoint, equipment::Equipment, live::Live, metrics, problem::Problem,
+    turns::Turns,
+};
 
 /// What every request may use.
 pub struct App {
@@ -44,8 +49,14 @@ pub struct App {
     pub started_at: DateTime<Utc>,
     /// No new work is wanted: the process is about to stop.
     pub draining: Arc<AtomicBool>,
+    /// Where the program keeps its files.
+    pub data_folder: PathBuf,
+    /// What lets others than this machine and administrators read the metrics.
+    pub metrics_token: Option<Secret>,
     /// The OpenAPI document, written out once.
     pub document: Vec<u8>,
+    /// Keys and the way out.
+    pub equipment: Option<Equipment>,
 }
 
 impl App {
@@ -63,8 +74,18 @@ impl App {
             live: Arc::default(),
             started_at: clock::now(),
             draining,
+            data_folder: PathBuf::from("."),
+            metrics_token: None,
             document: document::text().into_bytes(),
+            equipment: None,
         })
+    }
+
+    /// With keys and a way out.
+    #[must_use]
+    pub fn equipped(mut self, equipment: Equipment) -> Self {
+        self.equipment = Some(equipment);
+        self
     }
 
     /// The state, from a request.
@@ -120,7 +141,8 @@ pub fn around<B: MessageBody + 'static>(
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let app = request.app_data::<web::Data<App>>().cloned();
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    Box::pin(async move {
+    let span = tracing::info_span!("request", request_id = &*id);
+    let answer = async move {
         let began = clock::now();
         // No clone of the request may live across this call: the router takes it apart in place.
         let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
@@ -134,6 +156,7 @@ pub fn around<B: MessageBody + 'static>(
             }
             Ok(Err(error)) => (Err(Failed::dressed(failed(&error, &id), &path, &id, is_draining)), None),
             Err(_) => {
+                ::metrics::counter!("heimdell_panics_total").increment(1);
                 tracing::error!(request_id = &*id, "a handler panicked");
                 let detail = "Something went wrong on our side. The request id finds it in the log.";
                 let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail, &id);
@@ -141,11 +164,14 @@ pub fn around<B: MessageBody + 'static>(
             }
         };
         let status = answer.as_ref().map_or_else(Failed::status, |response| response.status().as_u16());
-        let milliseconds = (clock::now() - began).num_microseconds().unwrap_or_default() / 1000;
+        let elapsed = (clock::now() - began).to_std().unwrap_or_default();
+        let milliseconds = elapsed.as_millis();
         let route = route.unwrap_or_else(|| "unknown".into());
+        metrics::request(method.as_str(), &route, status, elapsed.as_secs_f64());
         tracing::info!(request_id = &*id, method = method.as_str(), route, status, milliseconds, "request");
         answer.map_err(Error::from)
-    })
+    };
+    Box::pin(answer.instrument(span))
 }
 
 /// A response that stands in for one that never came: the request that it would belong to is gone with the failure.

@@ -16,6 +16,7 @@ use crm_core::{
     door::{Caller, ConsoleRequest},
     sessions::tokens::Secret,
 };
+use crm_policy::approvals;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -54,6 +55,8 @@ pub struct Request {
     pub address: String,
     /// What program sent it.
     pub user_agent: String,
+    /// Does somebody send it on for another?
+    pub is_forwarded: bool,
     /// Does the console send it?
     pub is_console: bool,
 }
@@ -112,6 +115,7 @@ impl Request {
             id,
             address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
             user_agent: text("user-agent").unwrap_or_default().chars().take(300).collect(),
+            is_forwarded: ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| text(name).is_some()),
             is_console: text(crate::console::HEADER).is_some(),
         }
     }
@@ -245,7 +249,11 @@ impl Request {
         }
     }
 
-    fn bytes(&self) -> Result<&Bytes> {
+    /// The body, byte by byte.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where it did not arrive whole.
+    pub fn bytes(&self) -> Result<&Bytes> {
         self.body.as_ref().map_err(|refused| match refused {
             Refused::TooLarge => malformed(TOO_LARGE, "The body is larger than 1 MiB."),
             Refused::TooSlow => malformed(TOO_SLOW, "The body took longer than 30 seconds to arrive."),
@@ -254,7 +262,10 @@ impl Request {
     }
 
     /// Does `work` unless the same request, by its key, was done before.
-    fn once(&self, tx: &mut Tx<'_>, work: impl FnOnce(&mut Tx<'_>, &Self) -> Result<Answer>) -> Result<Answer> {
+    ///
+    /// # Errors
+    /// As [`Attempt::once`].
+    pub fn once(&self, tx: &mut Tx<'_>, work: impl FnOnce(&mut Tx<'_>, &Self) -> Result<Answer>) -> Result<Answer> {
         if !self.attempt.is_keyed() {
             return work(tx, self);
         }
@@ -305,6 +316,7 @@ pub fn refuse(error: Error, request_id: &str) -> HttpResponse {
         TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
         TOO_SLOW => Some(StatusCode::REQUEST_TIMEOUT),
         UNSUPPORTED => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        approvals::EXPIRED => Some(StatusCode::GONE),
         _ => None,
     };
     match status {
@@ -338,6 +350,21 @@ impl Call {
         self.run(move |app, caller, request| app.door.write(caller, |tx| request.once(tx, work))).await
     }
 
+    /// As [`Call::write`], of one record through its own command: what somebody else has to approve first is kept as a
+    /// request for approval, in a transaction of its own, and answered with 202.
+    pub async fn propose(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
+        self.run(move |app, caller, request| match app.door.write(caller, |tx| request.once(tx, work)) {
+            Err(Error::NeedsApproval(proposal)) => app.door.write(caller, |tx| {
+                request.once(tx, |tx, request| {
+                    let body = request.object().unwrap_or_default();
+                    crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
+                })
+            }),
+            done => done,
+        })
+        .await
+    }
+
     /// Answers a request of nobody in particular: signing in.
     pub async fn open(self, work: impl FnOnce(&App, &Caller, &Request) -> Result<Answer> + Send + 'static) -> Reply {
         self.run(work).await
@@ -363,6 +390,6 @@ pub async fn turn<T: Send + 'static>(
     app: &web::Data<App>,
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let at = app.clone();
-    app.turns.take(move || work(&at)).await
+    let (at, span) = (app.clone(), tracing::Span::current());
+    app.turns.take(move || span.in_scope(|| work(&at))).await
 }

@@ -21,6 +21,10 @@ pub struct Storage {
     /// How many connections to the database at most.
     #[arg(long, env = "HEIMDELL_DATABASE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=200))]
     pub connections: u32,
+    /// The keys that seal secrets in the database: `id:key` with commas between them, each of 64 hexadecimal digits; the
+    /// first one seals. Without it they are in the file `keyring` in HEIMDELL_HOME, made at the first start.
+    #[arg(long, env = "HEIMDELL_KEYRING", hide_env_values = true)]
+    pub keyring: Option<String>,
     /// Leave the schema as it is, and refuse to start where it is not current.
     #[arg(long, env = "HEIMDELL_NO_MIGRATE")]
     pub no_migrate: bool,
@@ -41,6 +45,22 @@ pub struct Listening {
     /// Handle no jobs in this process.
     #[arg(long, env = "HEIMDELL_NO_WORKERS")]
     pub no_workers: bool,
+}
+
+/// How others hear of the program's own state.
+#[derive(Args, Clone)]
+pub struct Watching {
+    /// The webhook of a Discord channel that hears of alerts of severity `error` and above. Give it to every process
+    /// that does jobs.
+    #[arg(long, env = "HEIMDELL_DISCORD_WEBHOOK_URL", hide_env_values = true)]
+    pub discord_webhook_url: Option<String>,
+    /// Lets `/metrics` be read from other machines, as `Authorization: Bearer …`, at least 16 characters. Without it
+    /// this machine and administrators read them.
+    #[arg(long, env = "HEIMDELL_METRICS_TOKEN", hide_env_values = true)]
+    pub metrics_token: Option<String>,
+    /// Let the program call addresses of private networks, for development.
+    #[arg(long, env = "HEIMDELL_ALLOW_PRIVATE_ADDRESSES", value_parser = clap::builder::BoolishValueParser::new())]
+    pub allow_private_addresses: bool,
 }
 
 /// How the log is written.

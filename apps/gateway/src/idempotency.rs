@@ -59,21 +59,37 @@ impl Attempt {
         content: impl IntoIterator<Item = &'b [u8]>,
         work: impl FnOnce(&mut Tx<'_>) -> Result<Answer>,
     ) -> Result<Answer> {
+        if !self.is_keyed() {
+            return work(tx);
+        }
+        self.once_done(tx, content, |tx| match tx.savepoint(work) {
+            Err(error) if error.kind() == Kind::Conflict => Ok(Problem::of(error, &self.request_id).answer()),
+            done => done,
+        })
+    }
+
+    /// As [`Attempt::once`], where a conflict is no answer yet: it leaves the key free too.
+    ///
+    /// # Errors
+    /// As [`Attempt::once`].
+    pub fn once_done<'b>(
+        &self,
+        tx: &mut Tx<'_>,
+        content: impl IntoIterator<Item = &'b [u8]>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<Answer>,
+    ) -> Result<Answer> {
         let key = match &self.key {
             None => return work(tx),
             Some(Err(error)) => return Err(malformed("invalid_idempotency_key", error.to_string())),
             Some(Ok(key)) => key,
         };
         let (method, content) = (self.method.as_str(), idempotency::digest(content));
-        let claimed =
-            match idempotency::claim(tx, &idempotency::Request { key, method, address: &self.address, content })? {
-                Claim::Again(kept) => return Answer::again(kept),
-                Claim::First(claimed) => claimed,
-            };
-        let answer = match tx.savepoint(work) {
-            Err(error) if error.kind() == Kind::Conflict => Problem::of(error, &self.request_id).answer(),
-            done => done?,
+        let request = idempotency::Request { key, method, address: &self.address, content };
+        let claimed = match idempotency::claim(tx, &request)? {
+            Claim::Again(kept) => return Answer::again(kept),
+            Claim::First(claimed) => claimed,
         };
+        let answer = work(tx)?;
         idempotency::keep(tx, &claimed, &answer.to_keep()?)?;
         Ok(answer)
     }

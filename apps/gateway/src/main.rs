@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gateway::{
-    config::{Listening, LogFormat, Logging, Storage},
+    config::{Listening, LogFormat, Logging, Storage, Watching},
     document,
 };
 
@@ -32,11 +32,15 @@ enum Command {
         storage: Storage,
         #[command(flatten)]
         listening: Listening,
+        #[command(flatten)]
+        watching: Watching,
     },
     /// Do jobs, and answer nobody.
     Worker {
         #[command(flatten)]
         storage: Storage,
+        #[command(flatten)]
+        watching: Watching,
     },
     /// Bring the schema up to date.
     Migrate {
@@ -49,6 +53,8 @@ enum Command {
         storage: Storage,
         #[command(flatten)]
         listening: Listening,
+        #[command(flatten)]
+        watching: Watching,
     },
     /// Print the OpenAPI document.
     Openapi,
@@ -90,14 +96,14 @@ fn log(logging: &Logging) {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve { storage, listening } => serving::serve(&storage, &listening),
-        Command::Worker { storage } => serving::work(&storage),
+        Command::Serve { storage, listening, watching } => serving::serve(&storage, &listening, &watching),
+        Command::Worker { storage, watching } => serving::work(&storage, &watching),
         Command::Migrate { storage } => {
             let house = House::open(&Storage { no_migrate: false, ..storage })?;
             println!("The schema is current.");
             house.close()
         }
-        Command::Demo { storage, listening } => serving::demonstrate(&storage, &listening),
+        Command::Demo { storage, listening, watching } => serving::demonstrate(&storage, &listening, &watching),
         Command::Openapi => {
             print!("{}", document::text());
             Ok(())

@@ -29,6 +29,11 @@ impl Parameters {
         &self.0
     }
 
+    /// Was it given?
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(given, _)| given == name)
+    }
+
     fn read<T>(&self, name: &str, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
         let Some((_, text)) = self.0.iter().find(|(given, _)| given == name) else { return Ok(None) };
         let wrong = || malformed("invalid_value", format!("`{name}` is {expected}."));

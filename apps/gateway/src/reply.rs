@@ -119,6 +119,13 @@ impl Answer {
         self.header(header::LOCATION, location)
     }
 
+    /// 202 for what has no address of its own.
+    #[must_use]
+    pub fn accepted_quietly(mut self) -> Self {
+        self.status = StatusCode::ACCEPTED;
+        self
+    }
+
     /// With one more header.
     #[must_use]
     pub fn header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {

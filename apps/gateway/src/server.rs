@@ -2,10 +2,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -15,29 +12,30 @@ use actix_web::{
     middleware::{Compress, from_fn},
     web,
 };
-use crm_core::door::Door;
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     app::{self, App},
     config::Listening,
-    routes,
+    metrics, routes,
 };
 
 /// How long a client may take over its headers.
 const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+/// How often recorded durations are put into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
 /// How long accepted requests may take after the end has begun.
 const LAST_ANSWERS: u64 = 25;
 
-/// Serves until SIGTERM or Ctrl-C. `stopping` tells others in this process that the end has begun.
+/// Serves until SIGTERM or Ctrl-C. `app.draining` tells others in this process that the end has begun.
 ///
 /// # Errors
 /// Where the address cannot be listened on, in words that say what to do.
-pub async fn serve(door: Door, connections: u32, listening: &Listening, stopping: Arc<AtomicBool>) -> io::Result<()> {
+pub async fn serve(app: App, listening: &Listening) -> io::Result<()> {
     let listener = listen(SocketAddr::new(listening.listen, listening.port))?;
     let address = listener.local_addr()?;
-    let app = App::new(door, usize::try_from(connections).unwrap_or(8), Arc::clone(&stopping))?;
+    let stopping = Arc::clone(&app.draining);
     let server = build(app, listener, std::thread::available_parallelism().map_or(2, usize::from))?;
     let handle = server.handle();
     let drain = Duration::from_secs(listening.drain_seconds);
@@ -58,6 +56,7 @@ pub async fn serve(door: Door, connections: u32, listening: &Listening, stopping
 /// # Errors
 /// Where the listener cannot be used.
 pub fn build(app: App, listener: TcpListener, workers: usize) -> io::Result<Server> {
+    keep_metrics();
     let data = web::Data::new(app);
     let server = HttpServer::new(move || {
         Actix::new()
@@ -76,6 +75,19 @@ pub fn build(app: App, listener: TcpListener, workers: usize) -> io::Result<Serv
         .shutdown_timeout(LAST_ANSWERS)
         .disable_signals();
     Ok(server.listen(listener)?.run())
+}
+
+/// Records metrics from now on, and keeps what was recorded small until somebody reads it.
+fn keep_metrics() {
+    match metrics::recorder() {
+        Ok(recorder) => drop(actix_web::rt::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                recorder.run_upkeep();
+            }
+        })),
+        Err(why) => tracing::error!(why, "metrics are not recorded"),
+    }
 }
 
 /// The documentation, from the program itself: nothing is loaded from elsewhere.

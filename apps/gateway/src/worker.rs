@@ -2,16 +2,54 @@
 use std::{io, sync::Arc};
 
 use crm_core::{
+    alerts::AlertNotification,
     database::Database,
     gate::Gates,
+    history::HistoryVerification,
     imports::{ImportJob, RevertJob},
+    pruning::Pruning,
 };
-use crm_ops::runner::{Runner, Running};
+use crm_ops::{
+    idempotency::PruneIdempotencyKeys,
+    runner::{Runner, Running},
+    webhooks::{
+        deliveries::DeliverWebhook, dispatch::DispatchEvents, pruning::PruneWebhookEvents, receiving::ProcessWebhook,
+    },
+};
+use crm_policy::approvals::ExpiryJob;
 
-/// Starts a worker that does every kind of job.
+/// How many webhooks are sent at a time: mostly they wait for others to answer, and hold no connection meanwhile.
+const WEBHOOK_SLOTS: usize = 8;
+
+/// A worker that does every kind of job, not started yet.
+pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
+    Runner::new(database, gates)
+        .register::<AlertNotification>()
+        .register::<ImportJob>()
+        .register::<RevertJob>()
+        .register::<ExpiryJob>()
+        .recurring::<Pruning>()
+        .recurring::<HistoryVerification>()
+        .register::<DispatchEvents>()
+        .register::<DeliverWebhook>()
+        .register::<ProcessWebhook>()
+        .recurring::<PruneWebhookEvents>()
+        .recurring::<PruneIdempotencyKeys>()
+        .slots("webhooks", WEBHOOK_SLOTS)
+}
+
+/// Starts a worker that does every kind of job, and tells nobody outside of alerts.
 ///
 /// # Errors
 /// Where its threads cannot be started.
 pub fn start(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
-    Runner::new(database, gates).register::<ImportJob>().register::<RevertJob>().start()
+    runner(database, gates).start()
+}
+
+/// Starts a worker that does imports and nothing else.
+///
+/// # Errors
+/// Where its threads cannot be started.
+pub fn start_for_imports(database: Database, gates: Arc<dyn Gates>) -> io::Result<Running> {
+    Runner::new(database, gates).register::<ImportJob>().start()
 }

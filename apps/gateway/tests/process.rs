@@ -188,3 +188,46 @@ fn open_event_streams_do_not_keep_a_process_from_ending() {
     assert!(lines.last().is_some(), "it is ended in order, and not cut off");
     assert!(server.0.wait().unwrap().success());
 }
+
+#[test]
+fn each_line_of_the_log_names_its_request_and_nobody() {
+    let database = TestDatabase::new();
+    let acme = TestOrganization::new(&database, "acme");
+    let mut command = program(&database);
+    command
+        .env("HEIMDELL_LOG_FORMAT", "json")
+        .env("HEIMDELL_LOG", "warn,gateway=debug,crm_core=debug,crm_policy=debug");
+    command.args(["serve", "--port", "0", "--no-workers"]).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let began = lines.by_ref().find(|line| line.contains("listening on")).expect("the server did not start");
+    let began: serde_json::Value = serde_json::from_str(&began).unwrap();
+    let address = began["message"].as_str().unwrap().rsplit("http://").next().unwrap().to_owned();
+    let rest = std::thread::spawn(move || lines.collect::<Vec<_>>());
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let post = |path: &str, token: Option<&str>, body: &str| {
+        let request = agent.post(format!("http://{address}{path}")).header("content-type", "application/json");
+        let request = request.header("x-request-id", "canary-request-1");
+        let request = match token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        request.send(body).unwrap().status().as_u16()
+    };
+    let grant = Person::sign_in(&acme.door, &acme.admin.email, crm_core::clock::now()).unwrap();
+    let token = grant.caller.bearer.unwrap().expose().to_owned();
+    assert_eq!(post("/api/leads", Some(&token), r#"{"lastName": "Canarywoman", "email": "canary@bird.test"}"#), 201);
+    assert_eq!(post("/api/leads?q=canarysearch", Some(&token), r#"{"email": "canary at bird"}"#), 422);
+    assert_eq!(post("/api/auth/login", None, r#"{"email": "canary@bird.test", "password": "canary secret"}"#), 401);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lines = rest.join().unwrap();
+    assert!(lines.len() >= 3, "{lines:#?}");
+    for line in lines {
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let id = read.get("request_id").or_else(|| read["span"].get("request_id"));
+        assert_eq!(id.and_then(serde_json::Value::as_str), Some("canary-request-1"), "{line}");
+        let rest = line.replace("canary-request-1", "").to_lowercase();
+        assert!(!rest.contains("canary") && !rest.contains(&token.to_lowercase()), "{line}");
+    }
+}

@@ -3,24 +3,22 @@
 //! A request becomes a [`Change`] (or a [`Draft`] of a new record): merged, validated, compared. Rules may amend it or
 //! refuse it. Then [`Tx::permit`] asks the gate about the differences, and only what it hands back can be written, the
 //! row and its field history together. The order of refusals is: not allowed, stale, bad fields.
-use std::ops::Deref;
+mod permits;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+pub use self::permits::{New, Permitted, PermittedDraft, Saving};
 pub use crate::patch::Reason;
 use crate::{
-    Error, Id, Result, Tx, custom_fields,
+    Id, Result, Tx, custom_fields,
     error::FieldError,
-    events,
     gate::{Action, Ask},
-    history,
-    history::kinds::DELETED,
-    notifications,
-    patch::{self, Patch, diff},
+    patch::{self, Patch},
+    proposals::Proposal,
     reason_codes,
-    record::Record,
+    record::{FieldKind, Record},
     references, text,
 };
 
@@ -130,6 +128,7 @@ pub struct Draft<R: Record> {
     fields: R::Fields,
     diffs: Vec<FieldDiff>,
     given: Vec<String>,
+    waits: Option<Box<Proposal>>,
     errors: Vec<FieldError>,
     created_at: DateTime<Utc>,
 }
@@ -162,7 +161,7 @@ impl<R: Record> Draft<R> {
         references::check::<R>(tx, &diffs, &mut errors)?;
         custom_fields::check::<R>(tx, &fields, &diffs, true, &mut errors)?;
         errors.extend(reason_codes::check_code::<R>(tx, &diffs, &patch.reason)?);
-        let mut draft = Self { id: Id::new(), fields, diffs, given, errors, created_at: tx.ctx.now };
+        let mut draft = Self { id: Id::new(), fields, diffs, given, waits: None, errors, created_at: tx.ctx.now };
         R::check_new(tx, &mut draft)?;
         Ok(draft)
     }
@@ -222,148 +221,21 @@ fn refuse(errors: &mut Vec<FieldError>, error: FieldError) {
     }
 }
 
-/// A change that the gate has allowed. There is no other way to make one.
-#[must_use = "a permitted change is not written yet"]
-pub struct Permitted<R: Record>(Change<R>);
-
-/// A permitted change that is being written.
-pub struct Saving<'a, R: Record>(&'a Change<R>);
-
-impl<R: Record> Deref for Saving<'_, R> {
-    type Target = Change<R>;
-    fn deref(&self) -> &Change<R> {
-        self.0
-    }
-}
-
-/// A draft that the gate has allowed.
-#[must_use = "a permitted draft is not written yet"]
-pub struct PermittedDraft<R: Record>(Draft<R>);
-
-/// A permitted draft that is being written.
-pub struct New<'a, R: Record>(&'a Draft<R>);
-
-impl<R: Record> New<'_, R> {
-    /// The id of the new row.
-    pub fn id(&self) -> Id<R> {
-        self.0.id
-    }
-
-    /// Its fields.
-    pub fn fields(&self) -> &R::Fields {
-        &self.0.fields
-    }
-
-    /// When it came to be.
-    pub fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
-    }
-
-    /// What `q=` will look through.
-    pub fn search_text(&self) -> String {
-        text::fold(&R::search_text(&self.0.fields))
-    }
-}
-
-impl Tx<'_> {
-    /// Asks the gate about a change, then tells what is wrong with it.
-    ///
-    /// # Errors
-    /// In this order: [`Error::Forbidden`], [`Error::Stale`], [`Error::Invalid`] with every bad field.
-    pub fn permit<R: Record>(&mut self, mut change: Change<R>) -> Result<Permitted<R>> {
-        self.check_writable()?;
-        let (before, after) = (patch::object(change.before.fields())?, patch::object(&change.after)?);
-        for action in R::asks(&change) {
-            let (before, after) = (Some(&before), Some(&after));
-            let ask = Ask { action, kind: R::KIND, before, after, diffs: &change.diffs, given: &change.given };
-            self.ctx.gate.check(self.ctx, &ask)?;
+/// Compares two objects of fields, custom fields key by key.
+fn diff<R: Record>(mut old: Map<String, Value>, new: Map<String, Value>) -> Vec<FieldDiff> {
+    let mut diffs = Vec::new();
+    for (name, new_value) in new {
+        let old_value = old.shift_remove(&name).unwrap_or(Value::Null);
+        if old_value == new_value {
+            continue;
         }
-        let version = change.before.version();
-        if change.expected.is_some_and(|expected| expected != version) {
-            return Err(Error::Stale { version });
+        if R::field(&name).is_some_and(|f| f.kind == FieldKind::Custom) {
+            custom_fields::diff(&name, old_value, new_value, &mut diffs);
+        } else {
+            diffs.push(FieldDiff { field_name: name, old_value, new_value });
         }
-        change.errors.extend(reason_codes::check::<R>(self, &change.diffs, &change.reason)?);
-        if change.errors.is_empty() { Ok(Permitted(change)) } else { Err(Error::Invalid(change.errors)) }
     }
-
-    /// Asks the gate about a new record, then tells what is wrong with it.
-    ///
-    /// # Errors
-    /// In this order: [`Error::Forbidden`], [`Error::Invalid`] with every bad field.
-    pub fn permit_new<R: Record>(&self, draft: Draft<R>) -> Result<PermittedDraft<R>> {
-        self.check_writable()?;
-        self.check_draft(Action::Create, &draft)?;
-        if draft.errors.is_empty() { Ok(PermittedDraft(draft)) } else { Err(Error::Invalid(draft.errors)) }
-    }
-
-    /// Asks the gate about an action that goes with a new record, such as closing a deal that arrives closed.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`].
-    pub(crate) fn check_draft<R: Record>(&self, action: Action, draft: &Draft<R>) -> Result<()> {
-        let after = patch::object(&draft.fields)?;
-        let (diffs, given) = (draft.diffs.as_slice(), draft.given.as_slice());
-        let ask = Ask { action, kind: R::KIND, before: None, after: Some(&after), diffs, given };
-        self.ctx.gate.check(self.ctx, &ask)
-    }
-
-    /// Deletes a record; what it held goes to the field history, so that it can be told what it was.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], and [`Error::Conflict`] where others refer to it.
-    pub fn delete<R: Record>(&mut self, id: Id<R>, patch: &Patch) -> Result<R> {
-        let record = self.lock(id)?;
-        let before = patch::object(record.fields())?;
-        let ask = Ask { before: Some(&before), ..Ask::about(Action::Delete, R::KIND) };
-        self.ctx.gate.check(self.ctx, &ask)?;
-        if patch.expected.is_some_and(|expected| expected != record.version()) {
-            return Err(Error::Stale { version: record.version() });
-        }
-        let now = serde_json::to_value(self.ctx.now).unwrap_or_default();
-        let deletion = FieldDiff { field_name: DELETED.into(), old_value: Value::Null, new_value: now };
-        reason_codes::demand::<R>(self, &deletion, &patch.reason)?;
-        let text = format!("DELETE FROM {} WHERE organization_id = {{org}} AND id = {{}}", R::TABLE);
-        self.sql_text::<diesel::sql_types::Integer>(text).with(|s| s.bind(id)).run(self)?;
-        let nothing = before.keys().map(|name| (name.clone(), Value::Null)).collect();
-        let mut diffs = diff::<R>(before, nothing);
-        let created_at = patch::object(&record)?.shift_remove("createdAt").unwrap_or_default();
-        diffs.push(FieldDiff { field_name: "createdAt".into(), old_value: created_at, new_value: Value::Null });
-        diffs.push(deletion);
-        history::append(self, id, record.version() + 1, &diffs, &patch.reason)?;
-        events::deleted(self, &record)?;
-        Ok(record)
-    }
-}
-
-impl<R: Record> Permitted<R> {
-    /// Writes the row and its field history. A change of nothing writes nothing.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn save(self, tx: &mut Tx<'_>) -> Result<R> {
-        let Self(change) = self;
-        if change.diffs.is_empty() {
-            return Ok(change.before);
-        }
-        let after = R::store(tx, &Saving(&change))?;
-        history::append(tx, after.id(), after.version(), &change.diffs, &change.reason)?;
-        events::changed(tx, &change, &after)?;
-        notifications::reassigned(tx, &change, &after)?;
-        Ok(after)
-    }
-}
-
-impl<R: Record> PermittedDraft<R> {
-    /// Writes the row, and tells of it.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn insert(self, tx: &mut Tx<'_>) -> Result<R> {
-        let record = R::insert(tx, &New(&self.0))?;
-        events::created(tx, &record)?;
-        notifications::assigned(tx, &record)?;
-        Ok(record)
-    }
+    diffs
 }
 
 /// Creates a record that has no rules beyond its fields and [`Record::check_new`].

@@ -2,7 +2,8 @@
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use diesel::PgConnection;
+use diesel::{PgConnection, RunQueryDsl, sql_types as st};
+use uuid::Uuid;
 
 use crate::{
     Actor, Ctx, Error, Id, Result, Tx,
@@ -13,6 +14,7 @@ use crate::{
         self, invalid_token,
         tokens::{Secret, Token, TokenKind},
     },
+    statement::Statement,
 };
 
 /// The database behind the question of who asks. Cheap to clone.
@@ -171,6 +173,30 @@ impl Door {
             let ctx = Ctx::system(find(conn)?, now, Arc::clone(&self.gates));
             Tx::run(conn, &ctx, true, work)
         })
+    }
+
+    /// The organization that a row belongs to, for senders that show nothing but the row's id. The table's name comes from
+    /// the code.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is no such row.
+    pub fn organization_of(&self, table: &'static str, id: Uuid) -> Result<Id<Organization>> {
+        let text = format!("SELECT organization_id FROM {table} WHERE id = {{}}");
+        let found = Statement::<st::Uuid>::new(text, None).bind(id);
+        let found: Vec<Uuid> = self.database.with(|conn| Ok::<_, Error>(found.load(conn)?))?;
+        match found[..] {
+            [organization] => Ok(organization.into()),
+            _ => Err(Error::NotFound),
+        }
+    }
+
+    /// Writes down what the gates of this process have noted while they decided.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn keep_notes(&self, now: DateTime<Utc>) -> Result<()> {
+        let noted = self.gates.noted().into_iter();
+        noted.map(|organization| self.system_write(organization, now, |tx| self.gates.keep(tx))).collect()
     }
 
     /// Where a new organization begins: its id is made first, and `work` founds it.

@@ -4,6 +4,8 @@ use std::fmt;
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind};
 use serde::Serialize;
 
+use crate::proposals::Proposal;
+
 /// The result of every domain function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -44,6 +46,8 @@ pub enum Error {
         /// A sentence that names the rule.
         reason: String,
     },
+    /// The caller may, once somebody else has approved it.
+    NeedsApproval(Box<Proposal>),
     /// The request cannot be understood at all.
     Malformed {
         /// A stable word, such as `unknown_parameter`.
@@ -87,6 +91,8 @@ pub enum Kind {
     Unauthenticated,
     /// [`Error::Forbidden`]
     Forbidden,
+    /// [`Error::NeedsApproval`]
+    NeedsApproval,
     /// [`Error::Malformed`]
     Malformed,
     /// [`Error::Invalid`]
@@ -120,6 +126,7 @@ impl Error {
             Self::NotFound => Kind::NotFound,
             Self::Unauthenticated { .. } => Kind::Unauthenticated,
             Self::Forbidden { .. } => Kind::Forbidden,
+            Self::NeedsApproval(_) => Kind::NeedsApproval,
             Self::Malformed { .. } => Kind::Malformed,
             Self::Invalid(_) => Kind::Invalid,
             Self::Conflict { .. } => Kind::Conflict,
@@ -134,6 +141,7 @@ impl Error {
     pub fn code(&self) -> &str {
         match self {
             Self::NotFound => "not_found",
+            Self::NeedsApproval(_) => "approval_required",
             Self::Unauthenticated { code, .. }
             | Self::Forbidden { code, .. }
             | Self::Malformed { code, .. }
@@ -152,6 +160,9 @@ impl fmt::Display for Error {
         match self {
             Self::NotFound => f.write_str("There is no such record, or you may not see it."),
             Self::Unauthenticated { reason, .. } | Self::Forbidden { reason, .. } => f.write_str(reason),
+            Self::NeedsApproval(proposal) => {
+                write!(f, "{} Asked for in this way, it cannot wait for one.", proposal.reason)
+            }
             Self::Malformed { detail, .. } | Self::Conflict { detail, .. } | Self::Limited { detail, .. } => {
                 f.write_str(detail)
             }

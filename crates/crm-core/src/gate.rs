@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Actor, Ctx, Error, Result, Tx, change::FieldDiff, users::Role};
+use crate::{Actor, Ctx, Error, Id, Result, Tx, change::FieldDiff, organizations::Organization, users::Role};
 
 /// What the caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +27,23 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 8] = [
+        Self::View,
+        Self::Create,
+        Self::Edit,
+        Self::Delete,
+        Self::ExportData,
+        Self::ChangeStage,
+        Self::MarkWonLost,
+        Self::Manage,
+    ];
+
+    /// The action of that word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == word)
+    }
+
     /// The word on the wire and in policies.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +83,8 @@ impl Ask<'_> {
     }
 }
 
-/// Decides what is allowed in one organization. A refusal is [`Error::Forbidden`], whose reason names the rule.
+/// Decides what is allowed in one organization. A refusal is [`Error::Forbidden`], whose reason names the rule; what
+/// somebody else has to approve first is [`Error::NeedsApproval`].
 pub trait Gate: Send + Sync {
     /// Allows the action, or says why not. A question without a record asks whether there can be any record at all on which
     /// the action is allowed.
@@ -76,6 +94,11 @@ pub trait Gate: Send + Sync {
     /// all. What is hidden in some records is not seen where all of them are looked at together.
     fn hidden(&self, _ctx: &Ctx, _kind: &str, _record: Option<&Map<String, Value>>) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Does it depend on the record which fields of this kind the caller does not see?
+    fn hides_by_record(&self, _ctx: &Ctx, _kind: &str) -> bool {
+        false
     }
 }
 
@@ -93,6 +116,19 @@ pub trait Gates: Send + Sync {
     /// # Errors
     /// What the database says.
     fn seed(&self, tx: &mut Tx<'_>) -> Result<()>;
+
+    /// The organizations of which the gates have noted something while they decided that is not written down yet.
+    fn noted(&self) -> Vec<Id<Organization>> {
+        Vec::new()
+    }
+
+    /// Writes down what is noted of the transaction's organization.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn keep(&self, _tx: &mut Tx<'_>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The gate of the program itself, which may do everything; it lets nobody else through.
@@ -105,6 +141,40 @@ impl Gate for Program {
             Actor::System => Ok(()),
             _ => Err(Error::internal("somebody acts with the rights of the program")),
         }
+    }
+}
+
+/// A gate before which somebody else's approval has been given: what needs one is allowed where who gave it may do that
+/// too, and what is refused stays refused.
+pub struct Approved {
+    /// The gate.
+    pub gate: Arc<dyn Gate>,
+    /// Who has approved. Needing an approval of their own does not keep them from giving one.
+    pub by: Ctx,
+}
+
+/// The code of what needs an approval that who gave it could not give.
+pub const APPROVER_NOT_ALLOWED: &str = "approver_not_allowed";
+
+impl Gate for Approved {
+    fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {
+        let answer = self.gate.check(ctx, ask);
+        if !matches!(answer, Err(Error::NeedsApproval(_))) {
+            return answer;
+        }
+        match self.by.gate.check(&self.by, ask) {
+            Err(Error::NeedsApproval(_)) => Ok(()),
+            Err(Error::Forbidden { reason, .. }) => Err(Error::Forbidden { code: APPROVER_NOT_ALLOWED, reason }),
+            answer => answer,
+        }
+    }
+
+    fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
+        self.gate.hidden(ctx, kind, record)
+    }
+
+    fn hides_by_record(&self, ctx: &Ctx, kind: &str) -> bool {
+        self.gate.hides_by_record(ctx, kind)
     }
 }
 

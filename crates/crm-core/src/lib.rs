@@ -24,6 +24,7 @@
 //! ```
 mod about;
 pub mod activities;
+pub mod alerts;
 pub mod api_keys;
 pub mod bulk;
 pub mod business_units;
@@ -55,6 +56,8 @@ pub mod page;
 pub mod patch;
 pub mod personal_data;
 pub mod pipelines;
+pub mod proposals;
+pub mod pruning;
 pub mod reason_codes;
 pub mod record;
 mod references;
@@ -65,12 +68,14 @@ pub mod search;
 pub mod select;
 pub mod sessions;
 pub mod statement;
+pub mod stats;
 pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod text;
 pub mod tx;
 pub mod users;
+pub mod vital_signs;
 
 pub use ctx::{Actor, Ctx, ReadScope};
 pub use door::{Caller, Door};

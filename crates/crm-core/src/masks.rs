@@ -2,9 +2,14 @@
 //!
 //! A hidden field must not be found out by other ways either. Lists are neither sorted nor filtered by it, the search does
 //! not look into it, the history leaves it out, and figures that would tell it are withheld.
+mod omitting;
+
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use self::omitting::Omitting;
 use crate::{
     Ctx, Error, Result,
     patch::object,
@@ -20,45 +25,68 @@ pub enum Masked<'r, R> {
     /// Nothing of it is hidden.
     Whole(&'r R),
     /// The rest, and the names of what is hidden.
-    Part(Map<String, Value>),
+    Part(&'r R, Arc<[String]>),
 }
 
 impl<R: Serialize> Serialize for Masked<'_, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Self::Whole(record) => record.serialize(serializer),
-            Self::Part(members) => members.serialize(serializer),
+            Self::Part(record, names) => Omitting { record: *record, names }.serialize(serializer),
         }
     }
 }
 
-/// A record as the caller sees it. Where nothing of its kind is hidden, that costs one look-up.
+/// A record as the caller sees it.
 ///
 /// # Errors
 /// [`Error::Internal`] where the record is no JSON object.
 pub fn masked<'r, R: Record>(ctx: &Ctx, record: &'r R) -> Result<Masked<'r, R>> {
-    if hidden::<R>(ctx).is_empty() {
-        return Ok(Masked::Whole(record));
-    }
-    let mut members = object(record)?;
-    let names = ctx.gate.hidden(ctx, R::KIND, Some(&members));
-    if names.is_empty() {
-        return Ok(Masked::Whole(record));
-    }
-    leave_out(&mut members, names);
-    Ok(Masked::Part(members))
+    Hidden::of::<R>(ctx).masked(ctx, record)
 }
 
-/// Records as the caller sees them.
+/// Leaves out of a record what the caller does not see.
+pub fn mask(ctx: &Ctx, kind: &str, members: &mut Map<String, Value>) {
+    let names = ctx.gate.hidden(ctx, kind, Some(members));
+    if !names.is_empty() {
+        leave_out(members, names);
+    }
+}
+
+/// Records as the caller sees them. What is hidden is looked up once for all of them, and record by record only where it
+/// depends on that.
 ///
 /// # Errors
 /// As [`masked`].
 pub fn masked_all<'r, R: Record>(ctx: &Ctx, records: &'r [R]) -> Result<Vec<Masked<'r, R>>> {
-    records.iter().map(|record| masked(ctx, record)).collect()
+    let hidden = Hidden::of::<R>(ctx);
+    records.iter().map(|record| hidden.masked(ctx, record)).collect()
+}
+
+/// What the caller does not see of a kind of record.
+struct Hidden {
+    /// In some of them, or where it does not depend on the record, in each.
+    names: Arc<[String]>,
+    by_record: bool,
+}
+
+impl Hidden {
+    fn of<R: Record>(ctx: &Ctx) -> Self {
+        let names = hidden::<R>(ctx);
+        Self { by_record: !names.is_empty() && ctx.gate.hides_by_record(ctx, R::KIND), names: names.into() }
+    }
+
+    fn masked<'r, R: Record>(&self, ctx: &Ctx, record: &'r R) -> Result<Masked<'r, R>> {
+        let names = match self.by_record {
+            true => ctx.gate.hidden(ctx, R::KIND, Some(&object(record)?)).into(),
+            false => Arc::clone(&self.names),
+        };
+        Ok(if names.is_empty() { Masked::Whole(record) } else { Masked::Part(record, names) })
+    }
 }
 
 /// Leaves out of a record's members what the caller does not see in each record of its kind.
-pub(crate) fn mask<R: Record>(ctx: &Ctx, members: &mut Map<String, Value>) {
+pub(crate) fn mask_each<R: Record>(ctx: &Ctx, members: &mut Map<String, Value>) {
     let names = hidden::<R>(ctx);
     if !names.is_empty() {
         leave_out(members, names);
@@ -109,7 +137,7 @@ fn check_viewable(hidden: &[String], field: &str) -> Result<()> {
     Err(Error::Forbidden { code: "field_not_viewable", reason })
 }
 
-/// A figure of an answer, and a field that it would tell.
+/// A figure of an answer, and the fields that it would tell.
 #[derive(Debug, Clone, Copy)]
 pub struct Reveals {
     /// The member of the answer.
@@ -126,15 +154,20 @@ pub struct Reveals {
 /// [`Error::Internal`] where the figures are no JSON object.
 pub fn withheld(ctx: &Ctx, figures: &impl Serialize, reveals: &[Reveals]) -> Result<Map<String, Value>> {
     let mut members = object(figures)?;
+    withhold(ctx, &mut members, reveals);
+    Ok(members)
+}
+
+/// Takes out of figures what would tell a field that the caller does not see.
+pub fn withhold(ctx: &Ctx, members: &mut Map<String, Value>, reveals: &[Reveals]) {
     let tells = |it: &&Reveals| {
         let hidden = ctx.gate.hidden(ctx, it.kind, None);
         it.fields.iter().any(|field| hidden.iter().any(|name| name == field))
     };
     let names: Vec<_> = reveals.iter().filter(tells).map(|it| it.member.to_owned()).collect();
     if !names.is_empty() {
-        leave_out(&mut members, names);
+        leave_out(members, names);
     }
-    Ok(members)
 }
 
 fn leave_out(members: &mut Map<String, Value>, names: Vec<String>) {

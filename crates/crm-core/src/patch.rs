@@ -7,8 +7,6 @@ use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKin
 
 use crate::{
     Error, Result,
-    change::FieldDiff,
-    custom_fields,
     error::{FieldError, camel},
     record::{COMMON, Field, FieldKind, Record},
 };
@@ -44,6 +42,13 @@ impl Patch {
         let code = take_text(&mut members, "reasonCode", 100)?;
         let note = take_text(&mut members, "note", 2_000)?;
         Ok(Self { members, reason: Reason { code, note }, ..Self::default() })
+    }
+
+    /// The body that it was, with the reason.
+    pub(crate) fn body(&self) -> Map<String, Value> {
+        let reason = [("reasonCode", &self.reason.code), ("note", &self.reason.note)];
+        let reason = reason.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into())));
+        self.members.clone().into_iter().chain(reason).collect()
     }
 
     /// Takes one member out, to be read by a rule of its own.
@@ -346,21 +351,4 @@ pub(crate) fn object(fields: &impl serde::Serialize) -> Result<Map<String, Value
         Ok(_) => Err(Error::internal("fields are not an object")),
         Err(error) => Err(Error::Internal(Box::new(error))),
     }
-}
-
-/// Compares two objects of fields, custom fields key by key.
-pub(crate) fn diff<R: Record>(mut old: Map<String, Value>, new: Map<String, Value>) -> Vec<FieldDiff> {
-    let mut diffs = Vec::new();
-    for (name, new_value) in new {
-        let old_value = old.shift_remove(&name).unwrap_or(Value::Null);
-        if old_value == new_value {
-            continue;
-        }
-        if R::field(&name).is_some_and(|f| f.kind == FieldKind::Custom) {
-            custom_fields::diff(&name, old_value, new_value, &mut diffs);
-        } else {
-            diffs.push(FieldDiff { field_name: name, old_value, new_value });
-        }
-    }
-    diffs
 }

@@ -15,7 +15,7 @@ use crate::{
     deals::Deal,
     filters,
     leads::Lead,
-    page,
+    masks, page,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::saved_views,
@@ -205,6 +205,9 @@ fn mistakes_for<R: Record>(ctx: &Ctx, view: &SavedViewFields) -> Vec<FieldError>
         let names: Vec<_> = page::sortable::<R>().map(|field| field.name).collect();
         let message = format!("One of: {}, each with `-` too.", names.join(", "));
         errors.push(FieldError::new("sort", "not_in_list", message));
+    }
+    if let Some(refused) = sort.and_then(|sort| masks::check_use::<R>(ctx, sort).err()) {
+        errors.push(FieldError::new("sort", "not_in_list", refused.to_string()));
     }
     if view.view_columns.len() > MOST_COLUMNS {
         errors.push(FieldError::new("columns", "not_in_list", format!("At most {MOST_COLUMNS} fields.")));

@@ -484,6 +484,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    alerts (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        fingerprint -> Text,
+        severity -> Text,
+        source -> Text,
+        title -> Text,
+        message -> Text,
+        is_manual -> Bool,
+        occurrences -> Int4,
+        last_seen_at -> Timestamptz,
+        acknowledged_at -> Nullable<Timestamptz>,
+        acknowledged_by -> Nullable<Uuid>,
+        resolved_at -> Nullable<Timestamptz>,
+        notified_at -> Nullable<Timestamptz>,
+        status -> Text,
+        acknowledged -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
     queue_jobs (organization_id, id) {
         organization_id -> Uuid,
         id -> Uuid,
@@ -608,6 +632,7 @@ diesel::allow_tables_to_appear_in_same_query!(
 );
 
 crate::org_table!(
+    alerts,
     organizations,
     users,
     sessions,

@@ -74,6 +74,29 @@ impl Keyring {
         }
     }
 
+    /// A ring from text: `id:key` with commas between them, each key as 64 hexadecimal digits; the first one seals.
+    ///
+    /// ```
+    /// let text = format!("k2:{},k1:{}", "ab".repeat(32), "cd".repeat(32));
+    /// assert!(crm_core::sealed::Keyring::parse(&text).is_ok());
+    /// assert!(crm_core::sealed::Keyring::parse("k1:abc").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// [`SealError::NoActiveKey`] where it is no such text.
+    pub fn parse(text: &str) -> Result<Self, SealError> {
+        let read = |entry: &str| {
+            let (id, key) = entry.trim().split_once(':')?;
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(key.trim(), &mut bytes).ok()?;
+            let is_word = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            is_word.then(|| (id.to_owned(), bytes))
+        };
+        let keys = text.split(',').map(read).collect::<Option<Vec<_>>>().ok_or(SealError::NoActiveKey)?;
+        let active = keys.first().map(|(id, _)| id.clone()).ok_or(SealError::NoActiveKey)?;
+        Ok(Self { active, keys: keys.into_iter().collect() })
+    }
+
     /// Seals a secret for a row (XChaCha20-Poly1305). `row` names what it belongs to, the organization first, and must be
     /// said again to open it. The nonce is 24 random bytes, never used twice with a key.
     ///

@@ -8,8 +8,10 @@ use crm_core::{
 };
 use diesel::{prelude::*, sql_types::Text};
 
-/// Tables that are read before the organization is known, or that hold the organizations themselves.
-const GLOBAL: [&str; 4] = ["__diesel_schema_migrations", "login_attempts", "login_directory", "organizations"];
+/// Tables that are read before the organization is known, that hold the organizations themselves, or that are about the
+/// whole installation.
+const GLOBAL: [&str; 6] =
+    ["__diesel_schema_migrations", "backups", "login_attempts", "login_directory", "organizations", "workers"];
 
 #[derive(QueryableByName)]
 struct Line {

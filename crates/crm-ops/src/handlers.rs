@@ -70,10 +70,17 @@ pub(crate) fn run(handlers: &Handlers, queue: &Queue, claim: &Claim, stopping: &
     };
     let ended = catch_unwind(AssertUnwindSafe(|| (handler.run)(claim.payload.clone(), &run)));
     let ended = ended.unwrap_or_else(|_| Err(Failure::Retry("the job's code panicked".into())));
-    if run.is_finished() {
-        return None;
-    }
-    outcome(ended, claim)
+    let outcome = if run.is_finished() { None } else { outcome(ended, claim) };
+    let word = match &outcome {
+        None if run.is_finished() => "completed",
+        None => "lost",
+        Some(Outcome::Completed) => "completed",
+        Some(Outcome::Failed(_)) => "failed",
+        Some(Outcome::Waiting { counted: true, .. }) => "retried",
+        Some(Outcome::Waiting { counted: false, .. }) => "snoozed",
+    };
+    metrics::counter!("heimdell_jobs_total", "kind" => claim.kind.clone(), "outcome" => word).increment(1);
+    outcome
 }
 
 /// What becomes of a job whose worker died: it is taken again at once, while attempts are left.

@@ -8,6 +8,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use crm_core::{
     Actor, Ctx, Error, Result, Tx,
+    jobs::{Failure, Job, JobRun, Recurring, Schedule},
     sealed::{Keyring, SealError, Sealed},
     sessions::tokens::Secret,
 };
@@ -28,6 +29,8 @@ pub const IN_USE: &str = "idempotency_key_in_use";
 /// The code of a refusal because the key came with another request before.
 pub const REUSED: &str = "idempotency_key_reused";
 
+/// How many answers one transaction throws away.
+const BATCH: usize = 2_000;
 /// The header that carries a key, as it stands in refusals.
 const HEADER: &str = "Idempotency-Key";
 /// The name of the key in a ring of one.
@@ -184,6 +187,31 @@ pub fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize> {
                 WHERE organization_id = {org} AND created_at <= {} ORDER BY created_at LIMIT {})";
     let (until, limit) = (tx.ctx.now - KEPT, i64::try_from(limit).unwrap_or(i64::MAX));
     Ok(tx.sql::<st::Integer>(text).with(|s| s.bind(until).bind(limit)).run(tx)?)
+}
+
+/// Throws away the old answers of one organization.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PruneIdempotencyKeys {}
+
+impl Job for PruneIdempotencyKeys {
+    const NAME: &'static str = "prune_idempotency_keys";
+
+    fn run(self, run: &JobRun<'_>) -> Result<(), Failure> {
+        while !run.finish_if(|tx| Ok(prune(tx, BATCH)? == 0))? {
+            if run.is_stopping() {
+                return Err(run.leave());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Recurring for PruneIdempotencyKeys {
+    const SCHEDULE: Schedule = Schedule::daily(4, 0);
+
+    fn due(_at: DateTime<Utc>) -> Self {
+        Self {}
+    }
 }
 
 impl Claimed {

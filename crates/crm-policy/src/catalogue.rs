@@ -3,22 +3,27 @@
 use std::sync::LazyLock;
 
 use crm_core::activities::Activity;
+use crm_core::alerts::Alert;
 use crm_core::api_keys::ApiKey;
 use crm_core::business_units::BusinessUnit;
 use crm_core::companies::Company;
 use crm_core::contacts::Contact;
 use crm_core::custom_fields::CustomField;
 use crm_core::deals::Deal;
+use crm_core::deals::intel::DealIntel;
+use crm_core::imports::Import;
 use crm_core::jobs::QueueJob;
 use crm_core::leads::Lead;
 use crm_core::organizations::Organization;
 use crm_core::pipelines::{Pipeline, Stage};
+use crm_core::reason_codes::{ReasonCode, ReasonRule};
 use crm_core::record::{COMMON, Field, FieldKind};
 use crm_core::saved_views::SavedView;
 use crm_core::tasks::Task;
 use crm_core::users::User;
 use crm_core::{Error, Record};
 
+use crate::approvals::Approval;
 use crate::attributes::{Registry, Resource, ResourceClass};
 use crate::built_in_policies::built_in_policies;
 use crate::policies::Policy;
@@ -27,14 +32,11 @@ use crate::stored_policies::StoredPolicy;
 
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
 const BARE: [(ResourceClass, &[&str]); 3] = [
-    (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment", "import"]),
-    (
-        ResourceClass::Reference,
-        &["reason_code", "reason_rule", "playbook", "email_identity", "suppression", "exchange_rate"],
-    ),
+    (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment"]),
+    (ResourceClass::Reference, &["playbook", "email_identity", "suppression", "exchange_rate"]),
     (
         ResourceClass::Administration,
-        &["webhook_subscription", "webhook_source", "alert", "gdpr_request", "legal_hold", "retention_run"],
+        &["webhook", "webhook_source", "webhook_event", "gdpr_request", "legal_hold", "retention_run"],
     ),
 ];
 
@@ -49,17 +51,23 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<Company>(ResourceClass::Record),
         resource::<Contact>(ResourceClass::Record),
         resource::<Deal>(ResourceClass::Record),
+        resource::<DealIntel>(ResourceClass::Record),
+        resource::<Import>(ResourceClass::Record),
         resource::<Activity>(ResourceClass::Own),
         resource::<Task>(ResourceClass::Own),
         resource::<SavedView>(ResourceClass::Own),
         resource::<ApiKey>(ResourceClass::Own),
+        resource::<Approval>(ResourceClass::Own),
         resource::<Pipeline>(ResourceClass::Reference),
         resource::<Stage>(ResourceClass::Reference),
         resource::<CustomField>(ResourceClass::Reference),
+        resource::<ReasonCode>(ResourceClass::Reference),
+        resource::<ReasonRule>(ResourceClass::Reference),
         resource::<Organization>(ResourceClass::Administration),
         resource::<BusinessUnit>(ResourceClass::Administration),
         resource::<User>(ResourceClass::Administration),
         resource::<QueueJob>(ResourceClass::Administration),
+        resource::<Alert>(ResourceClass::Administration),
         resource::<StoredPolicy>(ResourceClass::Administration),
     ];
     let bare = BARE.iter().flat_map(|(class, names)| names.iter().map(|name| Resource::new(*name, *class)));

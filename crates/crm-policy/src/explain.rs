@@ -25,11 +25,17 @@ impl Engine {
         Decision { trace: speaking.map(|policy| TraceEntry::new(request, policy)).collect(), ..self.decide(request) }
     }
 
-    /// What would have been decided if the drafts were in force; `None` where nothing would be different.
+    /// What would have been decided if the drafts were in force, named by the draft that makes the difference; `None` where
+    /// nothing would be different.
     pub fn shadow(&self, request: &Request<'_>) -> Option<Decision> {
         let (enforced, _) = self.outcome(request, |policy| !policy.is_draft);
         let (effect, policy) = self.outcome(request, |_| true);
-        (effect != enforced).then(|| Decision::new(request, effect, policy))
+        if effect == enforced {
+            return None;
+        }
+        let speaking = self.speaking(request.role, request.action, request.resource);
+        let draft = speaking.filter(|policy| policy.is_draft).find(|policy| policy.fires(&request.context));
+        Some(Decision::new(request, effect, policy.filter(|policy| policy.is_draft).or(draft)))
     }
 
     /// Asks the same questions of another set of policies and tells where it differs: what a change would have meant for

@@ -2,17 +2,21 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crm_core::gate::{Action as Asked, Ask, Gate};
-use crm_core::{Ctx, Error, Result};
+use crm_core::proposals::Proposal;
+use crm_core::{Ctx, Error, Record, Result};
 use serde_json::{Map, Value};
 
+use crate::approvals::Approval;
 use crate::attributes::{Caller, Context, Facts};
 use crate::catalogue::catalogue;
 use crate::decisions::Decision;
 use crate::engine::{Engine, Request};
 use crate::masks::Mask;
 use crate::policies::{Action, Effect, Role};
+use crate::shadows::Shadows;
 use crate::stored_policies::is_asked_at_once;
 
 /// The gate of one organization, as its policies stood when they were loaded.
@@ -22,13 +26,30 @@ pub struct PolicyGate {
     is_watched: bool,
     /// What is hidden from a role, by kind of record; a kind of which nothing is hidden has no mask.
     masks: HashMap<Role, HashMap<String, Mask>>,
+    /// What the drafts would hide or show besides, in some records at least, by kind of record.
+    drafted: HashMap<(Role, String), Vec<Drafted>>,
+    shadows: Arc<Shadows>,
+}
+
+/// A field that a draft would hide or show.
+struct Drafted {
+    policy: String,
+    field: String,
+    effect: Effect,
 }
 
 impl PolicyGate {
     /// The gate of a loaded set.
     pub fn new(engine: Engine) -> Self {
+        Self::watched(engine, Arc::default())
+    }
+
+    /// As [`PolicyGate::new`], with what its drafts come to noted where others note it too.
+    pub(crate) fn watched(engine: Engine, shadows: Arc<Shadows>) -> Self {
         let masks = Role::ALL.iter().map(|role| (*role, masks(&engine, *role))).collect();
-        Self { is_watched: engine.has_drafts(), masks, engine }
+        let is_watched = engine.has_drafts();
+        let drafted = if is_watched { drafted(&engine) } else { HashMap::new() };
+        Self { is_watched, masks, drafted, shadows, engine }
     }
 
     /// What decides.
@@ -51,7 +72,10 @@ impl PolicyGate {
     fn foresee(&self, ctx: &Ctx, action: Action, resource: &str) -> Decision {
         let (caller, nothing) = (caller(ctx), Facts::none());
         let request = Request::new(role(ctx), action, resource, &caller, &nothing);
-        self.watch(ctx, &request);
+        if is_asked_at_once(action) {
+            // Whatever is asked about the record later is watched then, when it is known.
+            self.watch(ctx, &request);
+        }
         match action {
             // What a representative sees of records is bound to the own business units by every read of records.
             _ if action == Action::View || !is_asked_at_once(action) => self.engine.foresee(&request),
@@ -59,28 +83,32 @@ impl PolicyGate {
         }
     }
 
-    /// Logs what the drafts would have decided otherwise, without naming anybody or anything but the rule.
+    /// Notes what the drafts would have decided otherwise.
     fn watch(&self, ctx: &Ctx, request: &Request<'_>) {
         let Some(would) = self.is_watched.then(|| self.engine.shadow(request)).flatten() else { return };
-        tracing::info!(
-            request_id = ctx.request_id,
-            organization = %ctx.organization,
-            policy = would.policy_id,
-            role = %ctx.role,
-            action = %request.action,
-            resource = request.resource,
-            effect = %would.effect,
-            "a draft policy would decide otherwise"
-        );
+        let policy = would.policy_id.unwrap_or_default();
+        self.shadows.note(ctx, &policy, request.action.as_str(), request.resource, would.effect);
+    }
+
+    /// Notes what the drafts would have hidden or shown of a kind of record.
+    fn watch_fields(&self, ctx: &Ctx, kind: &str) {
+        let Some(role) = role(ctx).filter(|_| self.is_watched) else { return };
+        for drafted in self.drafted.get(&(role, kind.to_owned())).into_iter().flatten() {
+            self.shadows.note(ctx, &drafted.policy, Action::ViewField.as_str(), &drafted.field, drafted.effect);
+        }
+    }
+
+    fn mask(&self, ctx: &Ctx, kind: &str) -> Option<&Mask> {
+        role(ctx).and_then(|role| self.masks.get(&role)?.get(kind))
     }
 
     /// Writing a field takes both seeing and editing it: the answer to a write would tell what is there.
-    fn check_field(&self, ctx: &Ctx, kind: &str, name: &str, states: &[Facts]) -> Result<()> {
+    fn decide_field(&self, ctx: &Ctx, kind: &str, name: &str, states: &[Facts]) -> Result<Option<Decision>> {
         let field = format!("{kind}.{name}");
         if let Some(hidden) = self.decide(ctx, Action::ViewField, &field, states).filter(|decision| !decision.allowed) {
             return Err(Error::Forbidden { code: "field_not_viewable", reason: hidden.reason });
         }
-        self.decide(ctx, Action::EditField, &field, states).map_or(Ok(()), allowed)
+        Ok(self.decide(ctx, Action::EditField, &field, states))
     }
 }
 
@@ -89,15 +117,24 @@ impl Gate for PolicyGate {
         let action = action(ask.action);
         let states: Vec<Facts> = [ask.before, ask.after].into_iter().flatten().map(|it| facts(ask.kind, it)).collect();
         if states.is_empty() {
-            return allowed(self.foresee(ctx, action, ask.kind));
+            return judge(ask, vec![self.foresee(ctx, action, ask.kind)]);
         }
-        self.decide(ctx, action, ask.kind, &states).map_or(Ok(()), allowed)?;
-        ask.given.iter().try_for_each(|name| self.check_field(ctx, ask.kind, name, &states))
+        let mut decisions: Vec<Decision> = self.decide(ctx, action, ask.kind, &states).into_iter().collect();
+        for name in ask.given {
+            decisions.extend(self.decide_field(ctx, ask.kind, name, &states)?);
+        }
+        judge(ask, decisions)
+    }
+
+    fn hides_by_record(&self, ctx: &Ctx, kind: &str) -> bool {
+        self.mask(ctx, kind).is_some_and(|mask| !mask.conditional.is_empty())
     }
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
-        let mask = role(ctx).and_then(|role| self.masks.get(&role)?.get(kind));
-        match (mask, record) {
+        if record.is_none() {
+            self.watch_fields(ctx, kind);
+        }
+        match (self.mask(ctx, kind), record) {
             (None, _) => Vec::new(),
             (Some(mask), None) => mask
                 .hidden
@@ -120,13 +157,38 @@ fn masks(engine: &Engine, role: Role) -> HashMap<String, Mask> {
     masks.filter(|(_, mask)| !mask.hidden.is_empty() || !mask.conditional.is_empty()).collect()
 }
 
-/// A decision as the domain takes it: the reason of a refusal names the policy.
-fn allowed(decision: Decision) -> Result<()> {
-    match decision.effect {
-        Effect::Allow => Ok(()),
-        Effect::Deny => Err(Error::Forbidden { code: "policy_denied", reason: decision.reason }),
-        Effect::RequireApproval => Err(Error::Forbidden { code: "approval_required", reason: decision.reason }),
+/// What is unknown hides a field, so that what a draft would hide in some records alone is among it.
+fn drafted(engine: &Engine) -> HashMap<(Role, String), Vec<Drafted>> {
+    let (caller, nothing) = (Caller::default(), Facts::none());
+    let mut drafted: HashMap<_, Vec<_>> = HashMap::new();
+    for (role, resource) in Role::ALL.iter().flat_map(|role| catalogue().resources().map(move |it| (*role, it))) {
+        for field in resource.attributes().keys().map(|field| format!("{}.{field}", resource.name())) {
+            let request = Request::new(role, Action::ViewField, &field, &caller, &nothing);
+            if let Some(would) = engine.shadow(&request) {
+                let (policy, effect) = (would.policy_id.unwrap_or_default(), would.effect);
+                drafted.entry((role, resource.name().to_owned())).or_default().push(Drafted { policy, field, effect });
+            }
+        }
     }
+    drafted
+}
+
+/// Decisions as the domain takes them: a refusal comes before what waits for approval, and the reason names the policy.
+fn judge(ask: &Ask<'_>, decisions: Vec<Decision>) -> Result<()> {
+    let strictest = decisions.into_iter().min_by_key(|decision| Reverse(strictness(decision.effect)));
+    if let Some(decision) = &strictest {
+        metrics::counter!("heimdell_policy_decisions_total", "effect" => decision.effect.as_str()).increment(1);
+    }
+    let Some(decision) = strictest.filter(|decision| !decision.allowed) else { return Ok(()) };
+    if decision.needs_approval() && ask.kind == Approval::KIND {
+        // Asking for an approval and giving it wait for nobody, or nothing would ever be approved.
+        return Ok(());
+    }
+    if !decision.needs_approval() {
+        return Err(Error::Forbidden { code: "policy_denied", reason: decision.reason });
+    }
+    let proposal = Proposal::of(ask, decision.policy_id.unwrap_or_default(), decision.reason);
+    Err(Error::NeedsApproval(Box::new(proposal)))
 }
 
 fn strictness(effect: Effect) -> u8 {

@@ -9,6 +9,7 @@ use crm_core::{Error, Id, Result, Tx};
 
 use crate::engine::Engine;
 use crate::gate::PolicyGate;
+use crate::shadows::Shadows;
 use crate::stored_policies;
 
 /// How many organizations' gates a process keeps at most.
@@ -17,7 +18,10 @@ const MOST: usize = 1_000;
 /// The gates of a process. A gate is used for the version of the policies that it was loaded for and no other, so a change
 /// of policies holds in every process at its next request.
 #[derive(Default)]
-pub struct PolicyGates(Mutex<Kept>);
+pub struct PolicyGates {
+    kept: Mutex<Kept>,
+    shadows: Arc<Shadows>,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -39,7 +43,7 @@ impl PolicyGates {
     }
 
     fn kept<T>(&self, work: impl FnOnce(&mut Kept) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -49,7 +53,7 @@ impl Gates for PolicyGates {
         if let Some(gate) = self.kept(|kept| kept.find(organization, policy_version)) {
             return Ok(gate);
         }
-        let gate = Arc::new(load(tx)?);
+        let gate = Arc::new(PolicyGate::watched(load(tx)?, Arc::clone(&self.shadows)));
         self.kept(|kept| kept.keep(organization, policy_version, Arc::clone(&gate)));
         Ok(gate)
     }
@@ -57,15 +61,23 @@ impl Gates for PolicyGates {
     fn seed(&self, tx: &mut Tx<'_>) -> Result<()> {
         stored_policies::seed(tx)
     }
+
+    fn noted(&self) -> Vec<Id<Organization>> {
+        self.shadows.organizations()
+    }
+
+    fn keep(&self, tx: &mut Tx<'_>) -> Result<()> {
+        self.shadows.keep(tx)
+    }
 }
 
 /// Reads the policies of the transaction's organization.
 ///
 /// # Errors
 /// What the database says.
-pub(crate) fn load(tx: &mut Tx<'_>) -> Result<PolicyGate> {
+pub(crate) fn load(tx: &mut Tx<'_>) -> Result<Engine> {
     let policies = stored_policies::all(tx, None)?;
-    Engine::compile(policies).map(PolicyGate::new).map_err(|error| Error::Internal(Box::new(error)))
+    Engine::compile(policies).map_err(|error| Error::Internal(Box::new(error)))
 }
 
 impl Kept {

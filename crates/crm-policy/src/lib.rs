@@ -52,6 +52,7 @@
 
 mod names;
 
+pub mod approvals;
 pub mod attributes;
 pub mod built_in_policies;
 pub mod catalogue;
@@ -68,6 +69,7 @@ pub mod policies;
 pub mod resource_patterns;
 pub mod scalars;
 mod schema;
+pub mod shadows;
 pub mod simulations;
 pub mod stored_policies;
 mod tables;

@@ -49,8 +49,8 @@ pub fn simulate(tx: &mut Tx<'_>, question: &Simulation) -> Result<Decision> {
     let action = action(question).map_err(|error| errors.push(error));
     let facts = facts(question, action.ok()).map_err(|mut found| errors.append(&mut found));
     let (Ok((role, caller)), Ok(action), Ok(facts)) = (who, action, facts) else { return Err(Error::Invalid(errors)) };
-    let gate = gates::load(tx)?;
-    Ok(gate.engine().simulate(&Request::new(role, action, &question.resource, &caller, &facts)))
+    let engine = gates::load(tx)?;
+    Ok(engine.simulate(&Request::new(role, action, &question.resource, &caller, &facts)))
 }
 
 fn principal(tx: &mut Tx<'_>, question: &Simulation) -> Result<(Option<Role>, Caller), FieldError> {

@@ -7,6 +7,7 @@
 use chrono::{DateTime, Utc};
 use crm_core::change::{Change, Draft};
 use crm_core::gate::{Action as GateAction, Ask};
+use crm_core::history::kinds::Kind;
 use crm_core::record::{Field, FieldKind};
 use crm_core::select::Condition;
 use crm_core::{Error, Id, Page, Patch, Record, Result, Tx, organizations, page, record_rows};
@@ -23,6 +24,7 @@ use crate::engine::Engine;
 use crate::lockouts::{POLICY_RESOURCE, check_lockout};
 use crate::policies::{Action, Effect, Policy, Role};
 use crate::schema::policies;
+use crate::shadows;
 use crate::violations::Violation;
 
 /// A policy of an organization.
@@ -120,6 +122,9 @@ impl Record for StoredPolicy {
     }
 }
 
+/// A policy in the field history, read as it stood and set back under the rules for any change of one.
+pub const HISTORY: Kind = Kind::of::<StoredPolicy>(|tx, id, patch| update(tx, id.into(), patch).map(drop));
+
 /// More policies than this in one organization nobody could explain, and loading them would take too long.
 const MOST: i64 = 500;
 
@@ -200,7 +205,9 @@ pub fn update(tx: &mut Tx<'_>, id: Id<StoredPolicy>, patch: Patch) -> Result<Sto
     if let Err(faults) = judge(tx, change.after(), Some(id))? {
         faults.into_iter().for_each(|it| change.refuse(field_at(&it.pointer), it.code, it.message));
     }
-    tx.permit(change)?.save(tx)
+    let permitted = tx.permit(change)?;
+    shadows::forget(tx, id)?;
+    permitted.save(tx)
 }
 
 /// Removes a policy.

@@ -56,7 +56,7 @@ pub(crate) fn run(asked: &FileToImport) -> Result<(), Failure> {
     };
     let acting = Acting { house: &house, organization, actor: Actor::User(user) };
     let import = acting.write(|tx| imports::create(tx, new))?;
-    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates))?;
+    let worker = worker::start_for_imports(house.door.database().clone(), Arc::clone(&house.gates))?;
     let import = follow(&acting, import)?;
     worker.stop();
     conclude(&acting, &import, asked)?;

@@ -1,47 +1,91 @@
 //! Answering requests and doing jobs.
 use std::sync::{Arc, atomic::AtomicBool};
 
-use crm_core::clock;
+use crm_core::{alerts::Channel, clock, sessions::tokens::Secret};
+use crm_ops::{discord::DiscordWebhook, runner::Running, watch::Watch};
 use gateway::{
-    config::{Listening, Storage},
+    app::App,
+    config::{Listening, Storage, Watching},
     demo::{self, Filled, Scale},
+    equipment::{self, Equipment},
+    notes::NoteKeeper,
     server, worker,
 };
 
 use super::{Failure, house::House};
 
 /// Serves until somebody ends it.
-pub(crate) fn serve(storage: &Storage, listening: &Listening) -> Result<(), Failure> {
-    run(House::open(storage)?, storage, listening)
+pub(crate) fn serve(storage: &Storage, listening: &Listening, watching: &Watching) -> Result<(), Failure> {
+    run(House::open(storage)?, storage, listening, watching)
 }
 
-fn run(house: House, storage: &Storage, listening: &Listening) -> Result<(), Failure> {
+fn run(house: House, storage: &Storage, listening: &Listening, watching: &Watching) -> Result<(), Failure> {
+    let (channel, metrics_token) = (channel(watching)?, metrics_token(watching)?);
+    let equipment = equipment::equip(storage, watching.allow_private_addresses)?;
     let worker = match listening.no_workers {
         true => None,
-        false => Some(worker::start(house.door.database().clone(), Arc::clone(&house.gates))?),
+        false => Some(start_worker(&house, channel, &equipment)?),
     };
+    let notes = NoteKeeper::start(house.door.clone())?;
     let stopping = Arc::new(AtomicBool::new(false));
-    let served = actix_web::rt::System::new().block_on(server::serve(
-        house.door.clone(),
-        storage.connections,
-        listening,
-        stopping,
-    ));
+    let watch = Watch::start(house.door.clone(), storage.home.clone())?;
+    let connections = usize::try_from(storage.connections).unwrap_or(8);
+    let app = App::new(house.door.clone(), connections, stopping)?;
+    let app = App { data_folder: storage.home.clone(), metrics_token, ..app }.equipped(equipment);
+    let served = actix_web::rt::System::new().block_on(server::serve(app, listening));
+    drop(watch);
     if let Some(worker) = worker {
         report(worker.stop());
     }
+    notes.stop();
     house.close()?;
     served.map_err(Failure::from)
 }
 
 /// Does jobs, and answers nobody, until somebody ends it.
-pub(crate) fn work(storage: &Storage) -> Result<(), Failure> {
+pub(crate) fn work(storage: &Storage, watching: &Watching) -> Result<(), Failure> {
+    let channel = channel(watching)?;
     let house = House::open(storage)?;
-    let worker = worker::start(house.door.database().clone(), Arc::clone(&house.gates))?;
+    let equipment = equipment::equip(storage, watching.allow_private_addresses)?;
+    let worker = start_worker(&house, channel, &equipment)?;
+    let watch = Watch::start(house.door.clone(), storage.home.clone())?;
+    let notes = NoteKeeper::start(house.door.clone())?;
     tracing::info!("waiting for jobs");
     actix_web::rt::System::new().block_on(server::end_is_wanted());
+    drop(watch);
     report(worker.stop());
+    notes.stop();
     house.close()
+}
+
+fn start_worker(house: &House, channel: Option<Arc<dyn Channel>>, equipment: &Equipment) -> Result<Running, Failure> {
+    let runner = worker::runner(house.door.database().clone(), Arc::clone(&house.gates));
+    let runner = equipment.plugged_into(runner);
+    let runner = match channel {
+        Some(channel) => runner.plug(channel),
+        None => runner,
+    };
+    Ok(runner.start()?)
+}
+
+/// Where alerts are told outside, if that is wanted.
+fn channel(watching: &Watching) -> Result<Option<Arc<dyn Channel>>, Failure> {
+    let Some(address) = watching.discord_webhook_url.as_deref().filter(|address| !address.is_empty()) else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(DiscordWebhook::new(&Secret::new(address), watching.allow_private_addresses)?)))
+}
+
+/// The shortest token that nobody guesses.
+const SHORTEST_TOKEN: usize = 16;
+
+fn metrics_token(watching: &Watching) -> Result<Option<Secret>, Failure> {
+    match watching.metrics_token.as_deref().filter(|token| !token.is_empty()) {
+        Some(token) if token.len() < SHORTEST_TOKEN => {
+            Err(format!("HEIMDELL_METRICS_TOKEN must have at least {SHORTEST_TOKEN} characters.").into())
+        }
+        token => Ok(token.map(Secret::new)),
+    }
 }
 
 fn report(left: usize) {
@@ -51,7 +95,7 @@ fn report(left: usize) {
 }
 
 /// Fills a database with demo data, where it has none yet, and serves it.
-pub(crate) fn demonstrate(storage: &Storage, listening: &Listening) -> Result<(), Failure> {
+pub(crate) fn demonstrate(storage: &Storage, listening: &Listening, watching: &Watching) -> Result<(), Failure> {
     println!("Opening the database in {} …", storage.home.display());
     let house = House::open(storage)?;
     let filled = demo::fill(&house.door, clock::now(), Scale::FULL, |phase| println!("{phase} …"))?;
@@ -70,5 +114,5 @@ pub(crate) fn demonstrate(storage: &Storage, listening: &Listening) -> Result<()
         println!("  {account}");
     }
     println!("End with Ctrl-C; start again and it goes on where it stopped.\n");
-    run(house, storage, listening)
+    run(house, storage, listening, watching)
 }

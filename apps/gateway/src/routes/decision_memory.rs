@@ -1,12 +1,17 @@
 //! Decision memory: what is known about deals, and why they were won and lost.
-use crm_core::deals::{
-    intel::{self, DealIntel},
-    reviews::{self, ReviewInput, WinLossReview},
+use crm_core::{
+    Record, Tx,
+    deals::{
+        intel::{self, DealIntel},
+        reviews::{self, ReviewInput, WinLossReview},
+    },
+    masks,
 };
 use crm_forecast::database::patterns::{self, Closed, Patterns};
+use crm_policy::approvals::Approval;
 use serde_json::json;
 
-use super::forecasting::deals;
+use super::{forecasting::deals, resource::WAITS};
 use crate::{
     call::{Call, Reply},
     endpoint::Endpoint,
@@ -37,7 +42,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "notes": "Beat competitors on pricing and features",
                 "learned": "Emphasize data migration support earlier"
             }))
-            .answers::<WinLossReview>(201, "winLossReview", "The review."),
+            .answers::<WinLossReview>(201, "winLossReview", "The review.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS),
         Endpoint::get(INTEL, "readDealIntel", read_intel)
             .says(TAG, "Read what is known about a deal", "Empty, at version 0, where nobody has written anything yet.")
             .answers::<DealIntel>(200, "dealIntel", "What is known."),
@@ -79,7 +85,7 @@ fn read_review(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn create_review(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| {
+    call.propose(|tx, request| {
         let deal = reviews::lock_to_review(tx, request.id_at("dealId")?)?;
         let address = format!("/api/deals/{}/win-loss", deal.id);
         let (review, patch) = request.command::<ReviewInput>()?;
@@ -87,19 +93,19 @@ fn create_review(call: Call) -> impl Future<Output = Reply> {
     })
 }
 
-fn known(intel: &DealIntel) -> crm_core::Result<Answer> {
-    Ok(Answer::one("dealIntel", intel)?.version(intel.version))
+fn known(intel: &DealIntel, tx: &Tx<'_>) -> crm_core::Result<Answer> {
+    Ok(Answer::one("dealIntel", &masks::masked(tx.ctx, intel)?)?.version(intel.version))
 }
 
 fn read_intel(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         request.parameters([])?;
-        known(&intel::read(tx, request.id_at("dealId")?)?)
+        known(&intel::read(tx, request.id_at("dealId")?)?, tx)
     })
 }
 
 fn put_intel(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| known(&intel::put(tx, request.id_at("dealId")?, request.patch()?)?))
+    call.write(|tx, request| known(&intel::put(tx, request.id_at("dealId")?, request.patch()?)?, tx))
 }
 
 fn read_patterns(call: Call) -> impl Future<Output = Reply> {
@@ -108,6 +114,7 @@ fn read_patterns(call: Call) -> impl Future<Output = Reply> {
         let closed = Closed { from: given.beginning("from")?, until: given.end("to")? };
         check_order(["from", "to"], closed.from.as_ref(), closed.until.as_ref())?;
         let filter = deals(tx, &given)?;
-        Answer::one("patterns", &patterns::read(tx, &filter, &closed)?)
+        let patterns = patterns::read(tx, &filter, &closed)?;
+        Answer::one("patterns", &masks::withheld(tx.ctx, &patterns, &patterns::REVEALS)?)
     })
 }

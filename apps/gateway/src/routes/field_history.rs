@@ -1,5 +1,6 @@
 //! Who changed what, when, from what to what, and why.
-use crm_core::history::{self, FieldChange, Reversion, Verification};
+use crm_core::history::{self, FieldChange, Reversion, Verification, kinds::Kind};
+use crm_policy::stored_policies;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -12,6 +13,8 @@ use crate::{
 
 const TAG: &str = "Field history";
 const NAME: &str = "fieldHistory";
+/// The kinds of record that are not the core's own.
+const OTHERS: &[Kind] = &[stored_policies::HISTORY];
 
 /// The endpoints of the field history.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -104,7 +107,7 @@ fn recent(call: Call) -> impl Future<Output = Reply> {
 fn as_of(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         let [at] = request.parameters(["at"])?;
-        let record = history::as_of(tx, request.place("entityType"), entity(request)?, at.as_deref())?;
+        let record = history::as_of(tx, OTHERS, request.place("entityType"), entity(request)?, at.as_deref())?;
         Answer::one(&record.envelope, &record.members)
     })
 }
@@ -119,6 +122,6 @@ fn verify(call: Call) -> impl Future<Output = Reply> {
 fn revert(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         let change_set = request.id_at::<FieldChange>("changeSetId")?.uuid();
-        Answer::one("reversion", &history::revert(tx, change_set, &request.reason()?)?)
+        Answer::one("reversion", &history::revert(tx, OTHERS, change_set, &request.reason()?)?)
     })
 }

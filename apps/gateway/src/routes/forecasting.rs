@@ -1,5 +1,5 @@
 //! Forecasting: what stands in the pipeline, what will come of it, and what nobody touches any more.
-use crm_core::{Result, Tx, pipelines::Stage};
+use crm_core::{Page, Result, Tx, deals::Deal, masks, pipelines::Stage};
 use crm_forecast::database::{
     Days, DealFilter,
     conversion_rates::{self, ConversionRates},
@@ -7,7 +7,7 @@ use crm_forecast::database::{
     stage_probabilities::{self, StageProbability},
     stale_deals::{self, StaleDeal, StaleQuery},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::{
     call::{Call, Reply},
@@ -77,6 +77,9 @@ fn rates() -> Endpoint {
 
 /// Which deals a request asks about.
 pub(super) fn deals(tx: &Tx<'_>, parameters: &Parameters) -> Result<DealFilter> {
+    for name in ["pipelineId", "businessUnitId", "ownerId"].into_iter().filter(|name| parameters.has(name)) {
+        masks::check_use::<Deal>(tx.ctx, name)?;
+    }
     Ok(DealFilter {
         pipeline_id: parameters.id("pipelineId")?,
         business_unit_id: parameters.id("businessUnitId")?,
@@ -91,7 +94,16 @@ fn forecast(call: Call) -> impl Future<Output = Reply> {
         let days = Days { from_on: given.day("startDate")?, until_on: given.day("endDate")? };
         check_order(["startDate", "endDate"], days.from_on.as_ref(), days.until_on.as_ref())?;
         let filter = deals(tx, &given)?;
-        Answer::one("forecast", &pipeline::forecast(tx, &filter, &days)?)
+        if days.from_on.is_some() || days.until_on.is_some() {
+            masks::check_use::<Deal>(tx.ctx, "expectedCloseDate")?;
+        }
+        let forecast = pipeline::forecast(tx, &filter, &days)?;
+        let mut figures = masks::withheld(tx.ctx, &forecast, &pipeline::REVEALS)?;
+        let stages = figures.get_mut("dealsByStage").and_then(Value::as_object_mut).into_iter().flatten();
+        for stage in stages.filter_map(|(_, stage)| stage.as_object_mut()) {
+            masks::withhold(tx.ctx, stage, &pipeline::STAGE_REVEALS);
+        }
+        Answer::one("forecast", &figures)
     })
 }
 
@@ -102,7 +114,10 @@ fn stale_deals(call: Call) -> impl Future<Output = Reply> {
         let days_inactive = given.whole("daysInactive", 36_500)?;
         let query = StaleQuery { days_inactive, exclude_scheduled: given.flag("excludeScheduled")? };
         let filter = deals(tx, &given)?;
-        Answer::page("staleDeals", &stale_deals::list(tx, &filter, &query, given.as_slice())?)
+        let Page { items, next_cursor, total } = stale_deals::list(tx, &filter, &query, given.as_slice())?;
+        let seen = |deal| masks::withheld(tx.ctx, deal, &stale_deals::REVEALS);
+        let items = items.iter().map(seen).collect::<Result<_>>()?;
+        Answer::page::<Map<String, Value>>("staleDeals", &Page { items, next_cursor, total })
     })
 }
 

@@ -2,6 +2,8 @@
 use crate::endpoint::Endpoint;
 
 mod activities;
+mod alerts;
+pub(crate) mod approvals;
 mod auth;
 mod bulk;
 mod business_units;
@@ -15,6 +17,7 @@ mod events;
 mod exports;
 mod field_history;
 mod forecasting;
+mod health;
 mod imports;
 mod leads;
 mod notifications;
@@ -28,6 +31,9 @@ mod search;
 mod system;
 mod tasks;
 mod users;
+mod webhook_events;
+mod webhook_sources;
+mod webhooks;
 
 /// The headings of the document.
 pub const TAGS: &[(&str, &str)] = &[
@@ -46,12 +52,14 @@ pub const TAGS: &[(&str, &str)] = &[
     ("Pipelines", "The ways that deals go."),
     ("Policies", "Who may do what, and why."),
     ("Configuration", "The organization, its fields and its people."),
+    ("Webhooks", "Telling others of what happens, and hearing from them."),
     ("System", "Is it there, and what can it do."),
 ];
 
 /// Every endpoint.
 pub fn all() -> Vec<Endpoint> {
     [
+        health::endpoints(),
         system::endpoints(),
         auth::endpoints(),
         organization::endpoints(),
@@ -77,6 +85,11 @@ pub fn all() -> Vec<Endpoint> {
         imports::endpoints(),
         custom_fields::endpoints(),
         policies::endpoints(),
+        webhooks::endpoints(),
+        webhook_sources::endpoints(),
+        webhook_events::endpoints(),
+        alerts::endpoints(),
+        approvals::endpoints(),
     ]
     .into_iter()
     .flatten()

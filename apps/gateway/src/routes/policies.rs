@@ -3,6 +3,7 @@ use crm_core::Record;
 use crm_policy::{
     Decision,
     listings::{self, ListedPolicy},
+    shadows::{self, Shadow},
     simulations::{self, Simulation},
     stored_policies::{self, StoredPolicy},
 };
@@ -48,6 +49,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::delete(ONE, "deletePolicy", delete)
             .says(TAG, "Delete a policy", "What it said stays in the field history.")
             .answers_nothing("It is gone."),
+        Endpoint::get("/api/policies/{id}/shadow", "readPolicyShadow", shadow)
+            .says(
+                TAG,
+                "Read what a draft would have decided otherwise",
+                "How often since it was last changed, and the latest 20 decisions. Other processes tell theirs within seconds.",
+            )
+            .answers::<Shadow>(200, "shadow", "What it would have decided."),
         Endpoint::post("/api/policies/simulate", "simulatePolicies", simulate)
             .says(TAG, "Ask what would be decided", "With what each policy on the question came to. Nothing is done.")
             .takes::<Simulation>()
@@ -106,6 +114,17 @@ fn delete(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         stored_policies::delete(tx, listings::changeable(request.place("id"))?, &request.reason()?)?;
         Ok(Answer::nothing())
+    })
+}
+
+fn shadow(call: Call) -> impl Future<Output = Reply> {
+    call.run(|app, caller, request| {
+        app.door.read(caller, |tx| stored_policies::check_may_manage(tx))?;
+        app.door.keep_notes(caller.now)?;
+        app.door.read(caller, |tx| {
+            request.parameters([])?;
+            Answer::one("shadow", &shadows::read(tx, request.id()?)?)
+        })
     })
 }
 

@@ -4,6 +4,7 @@ use crm_core::{
     gate::{Action, Ask},
     page,
 };
+use crm_policy::approvals::Approval;
 use utoipa::ToSchema;
 
 use crate::{
@@ -31,6 +32,10 @@ pub(super) struct Resource<R: Record> {
     pub(super) update: fn(&mut Tx<'_>, Id<R>, Patch) -> Result<R>,
     pub(super) delete: fn(&mut Tx<'_>, Id<R>, &Patch) -> Result<()>,
 }
+
+/// What a 202 means.
+pub(super) const WAITS: &str =
+    "A policy wants somebody else's approval: nothing is done before, and `Location` tells what becomes of it.";
 
 /// Deletes a record without rules of its own.
 pub(super) fn delete<R: Record>(tx: &mut Tx<'_>, id: Id<R>, patch: &Patch) -> Result<()> {
@@ -83,7 +88,7 @@ where
     pub(super) fn create(&self) -> Endpoint {
         let (create, path) = (self.create, self.path);
         let handler = move |call: Call| {
-            call.write(move |tx, request| {
+            call.propose(move |tx, request| {
                 let record = create(tx, request.patch()?)?;
                 Ok(Answer::record(&record, tx)?.created(format!("{path}/{}", record.id())))
             })
@@ -95,6 +100,7 @@ where
             .named_schema(&body, schemas::creation::<R>())
             .body("application/json", &schemas::reference(&body))
             .answers::<R>(201, &R::envelope(), "What was made, and its address in `Location`.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS)
     }
 
     pub(super) fn read(&self) -> Endpoint {
@@ -106,7 +112,7 @@ where
     pub(super) fn update(&self) -> Endpoint {
         let update = self.update;
         let handler = move |call: Call| {
-            call.write(move |tx, request| Answer::record(&update(tx, request.id()?, request.patch()?)?, tx))
+            call.propose(move |tx, request| Answer::record(&update(tx, request.id()?, request.patch()?)?, tx))
         };
         let body = self.schema_name("Patch");
         let words = "A merge patch: what is left out stays, null clears. The reason lands in the field history.";
@@ -116,12 +122,13 @@ where
             .named_schema(&body, schemas::change::<R>())
             .body("application/json", &schemas::reference(&body))
             .answers::<R>(200, &R::envelope(), "The record as it stands now.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS)
     }
 
     pub(super) fn delete(&self) -> Endpoint {
         let delete = self.delete;
         let handler = move |call: Call| {
-            call.write(move |tx, request| {
+            call.propose(move |tx, request| {
                 delete(tx, request.id()?, &request.reason()?)?;
                 Ok(Answer::nothing())
             })
@@ -131,6 +138,7 @@ where
             .says(self.tag, &format!("Delete {}", self.noun), words)
             .access(self.deletes)
             .answers_nothing("It is gone.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS)
     }
 
     fn schema_name(&self, suffix: &str) -> String {

@@ -13,11 +13,13 @@ use crm_core::{
     clock,
     door::Door,
     gate::{Gates, Roles},
+    sealed::Keyring,
     testing::{Person, TestDatabase, TestOrganization},
     users::User,
 };
+use crm_ops::webhooks::{addresses::Reach, courier::Courier};
 use crm_policy::PolicyGates;
-use gateway::{app::App, server};
+use gateway::{app::App, equipment::Equipment, server};
 use serde_json::Value;
 
 /// A server over a database of its own, with an organization whose people can be asked for, and a stranger's.
@@ -25,16 +27,10 @@ pub(crate) struct Server {
     pub(crate) base: String,
     pub(crate) house: House,
     pub(crate) door: Door,
-    gates: Arc<dyn Gates>,
-    _gateway: Gateway,
+    gates: fn() -> Arc<dyn Gates>,
+    handle: ServerHandle,
     agent: ureq::Agent,
     pub(crate) database: TestDatabase,
-}
-
-/// A gateway as such: something that listens, before a database that may be others' too.
-pub(crate) struct Gateway {
-    base: String,
-    handle: ServerHandle,
 }
 
 /// Who is there: the rep works in the unit alone, and the stranger runs another organization.
@@ -54,6 +50,13 @@ pub(crate) struct Who {
     pub(crate) token: String,
 }
 
+/// Keys and a way out as in development.
+pub(crate) fn equipment() -> Equipment {
+    let keys = Keyring::parse(&format!("k1:{}", "5a".repeat(32))).unwrap();
+    let courier = Courier::new(Reach { allows_http: true, allows_private: true });
+    Equipment { keys: Arc::new(keys), courier: Arc::new(courier) }
+}
+
 impl Who {
     fn sign_in(door: &Door, person: &Person) -> Self {
         let now = Person::sign_in(door, &person.email, clock::now()).unwrap();
@@ -65,8 +68,8 @@ impl Who {
 /// Somebody who sends requests.
 #[derive(Clone, Copy)]
 pub(crate) struct Client<'s> {
-    server: &'s Server,
     base: &'s str,
+    agent: &'s ureq::Agent,
     token: Option<&'s str>,
 }
 
@@ -81,19 +84,20 @@ pub(crate) struct Reply {
 impl Server {
     /// The three roles alone decide what is allowed.
     pub(crate) fn start() -> Self {
-        Self::judged_by(Arc::new(Roles))
+        Self::judged_by(|| Arc::new(Roles))
     }
 
     /// Policies decide, as in the program itself.
     pub(crate) fn governed() -> Self {
-        Self::judged_by(Arc::new(PolicyGates::new()))
+        Self::judged_by(|| Arc::new(PolicyGates::new()))
     }
 
-    fn judged_by(gates: Arc<dyn Gates>) -> Self {
-        let database = TestDatabase::new();
-        let organization = |name| TestOrganization::judged_by(&database, name, Arc::clone(&gates));
+    fn judged_by(gates: fn() -> Arc<dyn Gates>) -> Self {
+        let (database, judges) = (TestDatabase::new(), gates());
+        let organization = |name| TestOrganization::judged_by(&database, name, Arc::clone(&judges));
         let (own, other) = (organization("acme"), organization("globex"));
         let door = own.door.clone();
+        let (base, handle, agent) = serve(&door);
         let who = |person| Who::sign_in(&door, person);
         let house = House {
             admin: who(&own.admin),
@@ -103,27 +107,22 @@ impl Server {
             unit: own.units[0],
             other_unit: own.units[1],
         };
-        let gateway = Gateway::start(door.clone());
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .allow_non_standard_methods(true)
-            .build()
-            .into();
-        Self { base: gateway.base.clone(), house, door, gates, _gateway: gateway, agent, database }
+        Self { base, house, door, gates, handle, agent, database }
     }
 
-    /// Another gateway before the same database, with connections of its own.
-    pub(crate) fn second(&self) -> Gateway {
-        Gateway::start(Door::new(self.database.open().unwrap(), Arc::clone(&self.gates)))
+    /// Another process of the same house, as far as it shares nothing with this one but the database.
+    pub(crate) fn beside(&self) -> Beside {
+        let door = Door::new(self.database.open().unwrap(), (self.gates)());
+        let (base, handle, agent) = serve(&door);
+        Beside { base, handle, agent }
     }
 
     pub(crate) fn nobody(&self) -> Client<'_> {
-        Client { server: self, base: &self.base, token: None }
+        Client { base: &self.base, agent: &self.agent, token: None }
     }
 
     pub(crate) fn with<'s>(&'s self, token: &'s str) -> Client<'s> {
-        Client { server: self, base: &self.base, token: Some(token) }
+        Client { base: &self.base, agent: &self.agent, token: Some(token) }
     }
 
     pub(crate) fn admin(&self) -> Client<'_> {
@@ -139,33 +138,57 @@ impl Server {
     }
 }
 
-impl Gateway {
-    fn start(door: Door) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let app = App::new(door, 3, Arc::new(AtomicBool::new(false))).unwrap();
-        let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let server = server::build(app, listener, 1).unwrap();
-                tell.send(server.handle()).unwrap();
-                server.await.unwrap();
-            });
-        });
-        Self { base, handle: told.recv().unwrap() }
-    }
-}
-
-impl Drop for Gateway {
+impl Drop for Server {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
     }
 }
 
+/// A second server over the database of the first.
+pub(crate) struct Beside {
+    base: String,
+    handle: ServerHandle,
+    agent: ureq::Agent,
+}
+
+impl Beside {
+    pub(crate) fn with<'s>(&'s self, token: &'s str) -> Client<'s> {
+        Client { base: &self.base, agent: &self.agent, token: Some(token) }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
+    }
+}
+
+/// Serves on a free port of this machine alone.
+fn serve(door: &Door) -> (String, ServerHandle, ureq::Agent) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let app = App::new(door.clone(), 3, Arc::new(AtomicBool::new(false))).unwrap().equipped(equipment());
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let server = server::build(app, listener, 1).unwrap();
+            tell.send(server.handle()).unwrap();
+            server.await.unwrap();
+        });
+    });
+    let agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .allow_non_standard_methods(true)
+        .build()
+        .into();
+    (base, told.recv().unwrap(), agent)
+}
+
 impl<'s> Client<'s> {
     /// The same client before another gateway.
-    pub(crate) fn at(self, gateway: &'s Gateway) -> Self {
-        Self { base: &gateway.base, ..self }
+    pub(crate) fn at(self, beside: &'s Beside) -> Self {
+        Self { base: &beside.base, ..self }
     }
 }
 
@@ -204,9 +227,8 @@ impl Client<'_> {
         for (name, value) in headers.iter().map(|(name, value)| (*name, (*value).to_owned())).chain(token) {
             request = request.header(name, value);
         }
-        let agent = &self.server.agent;
-        let request = agent.configure_request(request.body(()).unwrap());
-        let response = agent.run(request.timeout_global(Some(Duration::from_secs(60))).build()).unwrap();
+        let request = self.agent.configure_request(request.body(()).unwrap());
+        let response = self.agent.run(request.timeout_global(Some(Duration::from_secs(60))).build()).unwrap();
         (response.status().as_u16(), BufReader::new(response.into_body().into_reader()))
     }
 
@@ -218,7 +240,7 @@ impl Client<'_> {
         if let Some(token) = self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let agent = &self.server.agent;
+        let agent = self.agent;
         let mut response = match body.is_empty() {
             true => agent.run(request.body(()).unwrap()),
             false => agent.run(request.body(body).unwrap()),

@@ -63,7 +63,7 @@ fn company(client: Client<'_>, name: &str) -> String {
 #[test]
 fn what_happens_at_one_gateway_is_heard_at_another() {
     let server = Server::start();
-    let second = server.second();
+    let second = server.beside();
     let (mut here, _) = Stream::open(server.manager(), None);
     let (mut there, _) = Stream::open(server.manager().at(&second), None);
     let id = company(server.rep(), "Acme");
@@ -82,7 +82,7 @@ fn what_happens_at_one_gateway_is_heard_at_another() {
 #[test]
 fn a_client_goes_on_where_it_stopped() {
     let server = Server::start();
-    let second = server.second();
+    let second = server.beside();
     let (mut stream, first) = Stream::open(server.rep(), None);
     let ids: Vec<_> = ["A", "B", "C"].map(|name| company(server.rep(), name)).into();
     let seen = stream.next();

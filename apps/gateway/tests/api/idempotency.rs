@@ -210,7 +210,7 @@ fn a_form_is_the_same_whatever_stands_between_its_parts() {
 #[test]
 fn twenty_at_once_on_two_gateways_make_one_record() {
     let server = Server::start();
-    let second = server.second();
+    let second = server.beside();
     let (start, body) = (Barrier::new(20), json!({"name": "Acme"}));
     let replies: Vec<Reply> = std::thread::scope(|scope| {
         let send = |n: usize| {
@@ -255,7 +255,7 @@ fn waiting(connection: &mut PgConnection) -> i32 {
 #[test]
 fn one_that_runs_is_not_begun_again_and_one_that_died_leaves_nothing() {
     let server = Server::start();
-    let second = server.second();
+    let second = server.beside();
     let (mut holder, mut watcher) = (server.database.connect(), server.database.connect());
     let body = json!({"name": "Acme"});
     let (first, meanwhile) = std::thread::scope(|scope| {

@@ -14,7 +14,7 @@ fn work(server: &Server) -> Running {
     worker::start(server.door.database().clone(), Arc::new(Roles)).unwrap()
 }
 
-fn send(client: Client<'_>, path: &str, parts: &[(&str, &str)], file: &str) -> Reply {
+pub(crate) fn send(client: Client<'_>, path: &str, parts: &[(&str, &str)], file: &str) -> Reply {
     let mut body = String::new();
     for (name, text) in parts {
         body += &format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n");
@@ -33,7 +33,7 @@ fn start(client: Client<'_>, options: &Value) -> Reply {
 
 /// The import once it has come to rest.
 #[track_caller]
-fn ended(client: Client<'_>, started: Reply) -> Value {
+pub(crate) fn ended(client: Client<'_>, started: Reply) -> Value {
     let location = started.header("location").to_owned();
     assert_eq!(started.expect(202)["import"]["status"], "queued");
     at_rest(client, &location)

@@ -1,5 +1,6 @@
 //! Every route over HTTP against a real PostgreSQL: the happy way, bad input, nobody, too low a role, another's ids.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+mod approvals;
 mod business_units;
 mod chronicle;
 mod client;
@@ -15,12 +16,17 @@ mod idempotency;
 mod imports;
 mod leads;
 mod masks;
+mod matrix;
 mod notifications;
 mod openapi;
 mod organization;
 mod pipelines;
 mod policies;
+mod receiver;
 mod robustness;
 mod sign_in;
+mod system;
 mod tidy;
+mod verdicts;
+mod webhooks;
 mod work;

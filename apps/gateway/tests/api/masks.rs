@@ -49,7 +49,8 @@ fn house() -> (Server, Things, String) {
 /// Another world, in which deals are worth something else and all else is as it was.
 fn change_values(database: &TestDatabase) {
     let text = "UPDATE deals SET value = coalesce(value, 0) * 31 + 987654.25;
-        UPDATE field_history SET old_value = '3', new_value = '4' WHERE entity_type = 'deal' AND field_name = 'value'";
+        UPDATE field_history SET old_value = '3', new_value = '4' WHERE entity_type = 'deal' AND field_name = 'value';
+        UPDATE approvals SET changes = replace(changes::text, '1111', '4711')::jsonb, request = '{\"value\": 4711}'";
     database.connect().batch_execute(text).unwrap();
 }
 

@@ -193,3 +193,52 @@ fn who_imports_hears_of_the_end_and_owners_are_not_flooded() {
     assert_eq!(server.rep().get("/api/leads").expect(200)["leads"].as_array().unwrap().len(), 2);
     assert!(told(server.rep(), "").is_empty());
 }
+
+#[test]
+fn admins_hear_of_alerts_once_while_they_stand() {
+    let server = Server::start();
+    let alert = json!({"severity": "error", "title": "The disk is full"});
+    let id = server.admin().post("/api/system/alerts", &alert).expect(201)["alert"]["id"].clone();
+    assert!(told(server.manager(), "").is_empty() && told(server.rep(), "").is_empty());
+    let door = &server.door;
+    let organization = door
+        .read(&crm_core::testing::with_token(&server.house.admin.token, crm_core::clock::now()), |tx| {
+            Ok(tx.ctx.organization)
+        });
+    let cause = crm_core::alerts::Cause {
+        fingerprint: "jobs",
+        severity: crm_core::alerts::Severity::Error,
+        source: "jobs",
+        title: "A job has failed",
+        message: "import".into(),
+    };
+    let organization = organization.unwrap();
+    for _ in 0..2 {
+        door.system_write(organization, crm_core::clock::now(), |tx| crm_core::alerts::raise(tx, &cause)).unwrap();
+    }
+    let told = told(server.admin(), "");
+    let of_jobs: Vec<_> = told.iter().filter(|n| n["body"] == "A job has failed").collect();
+    assert_eq!(of_jobs.len(), 1);
+    assert_eq!((&of_jobs[0]["kind"], &of_jobs[0]["entityType"]), (&json!("alert_raised"), &json!("alert")));
+    assert!(told.iter().all(|n| n["entityId"] != id), "who reports an alert knows of it");
+}
+
+#[test]
+fn approvers_hear_of_requests_and_requesters_of_decisions() {
+    let server = Server::governed();
+    let deal = made(server.rep(), "/api/deals", &json!({"title": "D", "value": 1}));
+    let policy = json!({"name": "Ask", "role": "SALES_REP", "action": "edit", "resource": "deal",
+        "effect": "require_approval"});
+    server.admin().post("/api/policies", &policy).expect(201);
+    let asked = server.rep().patch(&format!("/api/deals/{deal}"), &json!({"value": 2})).expect(202);
+    let approval = asked["approval"]["id"].clone();
+    for client in [server.admin(), server.manager()] {
+        let told = told(client, "");
+        assert_eq!((told[0]["kind"].as_str(), &told[0]["entityId"]), (Some("approval_requested"), &approval));
+    }
+    assert!(told(server.rep(), "").is_empty());
+    server.manager().post(&format!("/api/approvals/{}/reject", approval.as_str().unwrap()), &json!({})).expect(200);
+    let told = told(server.rep(), "");
+    assert_eq!((told[0]["kind"].as_str(), &told[0]["entityId"]), (Some("approval_decided"), &approval));
+    assert_eq!(told[0]["actor"]["id"], json!(server.house.manager.id));
+}

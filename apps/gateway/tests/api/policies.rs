@@ -88,3 +88,110 @@ fn a_simulation_tells_how_it_came_about() {
     assert_eq!(server.admin().post("/api/policies/simulate", &wrong).bad_fields(), ["action", "attributes.size"]);
     assert_eq!(server.manager().post("/api/policies/simulate", &question).refused(403), "policy_denied");
 }
+
+#[test]
+fn a_change_holds_in_every_process_at_its_next_request() {
+    let server = Server::governed();
+    let beside = server.beside();
+    let (rep, admin) = (beside.with(&server.house.rep.token), beside.with(&server.house.admin.token));
+    let lead = rep.post("/api/leads", &json!({"lastName": "Lovelace"})).expect(201)["lead"]["id"].clone();
+    let path = format!("/api/leads/{}", lead.as_str().unwrap());
+    for turn in 0..3 {
+        let made = server.admin().post("/api/policies", &policy()).expect(201)["policy"]["id"].clone();
+        assert_eq!(rep.patch(&path, &json!({"businessUnitId": null})).refused(403), "policy_denied", "{turn}");
+        admin.delete(&format!("/api/policies/{}", made.as_str().unwrap())).expect(204);
+        for client in [rep, server.rep()] {
+            client.patch(&path, &json!({"businessUnitId": null})).expect(200);
+        }
+    }
+}
+
+#[test]
+fn a_policy_is_read_as_it_stood_and_set_back() {
+    let server = Server::governed();
+    let admin = server.admin();
+    let id = admin.post("/api/policies", &policy()).expect(201)["policy"]["id"].clone();
+    let (path, history) = (
+        format!("/api/policies/{}", id.as_str().unwrap()),
+        format!("/api/field-history/policy/{}", id.as_str().unwrap()),
+    );
+    let before = admin.get(&path).expect(200)["policy"].clone();
+    let condition = json!({"attr": "score", "op": "lt", "value": 10});
+    let change = json!({"name": "Other", "role": "ANY", "field": "score", "condition": condition, "isActive": false});
+    let after = admin.patch(&path, &change).expect(200)["policy"].clone();
+    let rows = admin.get(&history).expect(200)["fieldHistory"].as_array().unwrap().clone();
+    let mut names: Vec<_> = rows.iter().map(|row| row["fieldName"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["condition", "field", "isActive", "name", "role"]);
+    let at = before["createdAt"].as_str().unwrap();
+    let stood = admin.get(&format!("{history}/as-of?at={at}")).expect(200)["policy"].clone();
+    for (name, value) in stood.as_object().unwrap() {
+        assert_eq!(&before[name], value, "{name}");
+    }
+    assert_eq!(server.manager().get(&format!("{history}/as-of?at={at}")).refused(403), "policy_denied");
+    let revert = format!("/api/field-history/change-sets/{}/revert", rows[0]["changeSetId"].as_str().unwrap());
+    let reverted = admin.post(&revert, &json!({})).expect(200)["reversion"].clone();
+    assert_eq!(reverted["reverted"], 1, "{reverted}");
+    let now = admin.get(&path).expect(200)["policy"].clone();
+    assert_eq!((&now["name"], &now["condition"], &now["isActive"]), (&before["name"], &Value::Null, &json!(true)));
+    assert_ne!(after["name"], now["name"]);
+    let lead = server.rep().post("/api/leads", &json!({"lastName": "L"})).expect(201)["lead"]["id"].clone();
+    let lead = format!("/api/leads/{}", lead.as_str().unwrap());
+    assert_eq!(server.rep().patch(&lead, &json!({"businessUnitId": null})).refused(403), "policy_denied");
+}
+
+#[test]
+fn setting_a_policy_back_locks_nobody_out() {
+    let server = Server::governed();
+    let admin = server.admin();
+    let name =
+        |role: &str| json!({"name": "P", "role": role, "action": "manage", "resource": "policy", "effect": "deny"});
+    let id = admin.post("/api/policies", &name("MANAGER")).expect(201)["policy"]["id"].clone();
+    let path = format!("/api/policies/{}", id.as_str().unwrap());
+    admin.patch(&path, &json!({"isActive": false, "role": "ANY"})).expect(200);
+    let back = admin.patch(&path, &json!({"isActive": true}));
+    assert_eq!(back.refused(422), "lockout");
+}
+
+#[test]
+fn a_draft_tells_what_it_would_have_decided() {
+    let server = Server::governed();
+    let admin = server.admin();
+    let draft = |action: &str, more: &Value| {
+        let mut policy = json!({"name": "Draft", "role": "SALES_REP", "action": action, "resource": "lead",
+            "effect": "deny", "isDraft": true});
+        policy.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let id = admin.post("/api/policies", &policy).expect(201)["policy"]["id"].clone();
+        format!("/api/policies/{}", id.as_str().unwrap())
+    };
+    let edit = draft("edit", &json!({"condition": {"attr": "score", "op": "gt", "value": 10}}));
+    let phones = draft("view_field", &json!({"field": "phone"}));
+    let shadow = |policy: &str| admin.get(&format!("{policy}/shadow")).expect(200)["shadow"].clone();
+    assert_eq!((&shadow(&edit)["count"], &shadow(&edit)["examples"]), (&json!(0), &json!([])));
+    let lead =
+        server.rep().post("/api/leads", &json!({"lastName": "L", "score": 11})).expect(201)["lead"]["id"].clone();
+    let path = format!("/api/leads/{}", lead.as_str().unwrap());
+    let beside = server.beside();
+    for client in [server.rep(), server.rep(), beside.with(&server.house.rep.token)] {
+        client.patch(&path, &json!({"lastName": "M"})).expect(200);
+        server.manager().patch(&path, &json!({"lastName": "N"})).expect(200);
+    }
+    let would = shadow(&edit);
+    assert_eq!(would["count"], 2, "those of the other process are there once it has kept them: {would}");
+    let latest = &would["examples"][0];
+    assert_eq!((&latest["role"], &latest["action"]), (&json!("SALES_REP"), &json!("edit")));
+    assert_eq!((&latest["resource"], &latest["effect"]), (&json!("lead"), &json!("deny")));
+    assert_eq!((&latest["userId"], &latest["at"]), (&json!(server.house.rep.id), &would["lastAt"]));
+    server.rep().get("/api/leads").expect(200);
+    let hidden = shadow(&phones);
+    assert_eq!(
+        (&hidden["examples"][0]["resource"], &hidden["examples"][0]["action"]),
+        (&json!("lead.phone"), &json!("view_field"))
+    );
+    assert!(server.rep().get(&path).expect(200)["lead"].get("maskedFields").is_none(), "a draft hides nothing");
+    admin.patch(&edit, &json!({"condition": null})).expect(200);
+    assert_eq!(shadow(&edit)["count"], 0, "it is another one now");
+    admin.patch(&edit, &json!({"isDraft": false})).expect(200);
+    assert_eq!(server.rep().patch(&path, &json!({"lastName": "O"})).refused(403), "policy_denied");
+    assert_eq!(server.manager().get(&format!("{edit}/shadow")).refused(403), "policy_denied");
+}

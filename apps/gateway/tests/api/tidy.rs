@@ -85,3 +85,20 @@ fn rows_are_changed_by_their_owner_and_with_their_organization() {
         }
     }
 }
+
+#[test]
+fn policies_can_speak_about_every_kind_of_record() {
+    const MARK: &str = "const KIND: &'static str = \"";
+    let mut found = 0;
+    for (path, text) in sources().into_iter().filter(|(path, _)| is_product(path)) {
+        for kind in text.split(MARK).skip(1).filter_map(|rest| rest.split('"').next()) {
+            found += 1;
+            assert!(
+                crm_policy::catalogue().resource(kind).is_some(),
+                "{} is closed: no policy knows {kind}",
+                path.display()
+            );
+        }
+    }
+    assert!(found > 10, "the kinds were not found");
+}

@@ -217,7 +217,10 @@ impl Database {
         let started = now();
         loop {
             match self.pool.get_timeout(LOOK) {
-                Ok(connection) => return Ok(connection),
+                Ok(connection) => {
+                    metrics::histogram!("db_client_connection_wait_time_seconds").record(started.elapsed());
+                    return Ok(connection);
+                }
                 Err(error) => {
                     let is_down = self.session.is_down.load(Ordering::Relaxed) && self.pool.state().connections == 0;
                     if is_down || started.elapsed() >= self.session.settings.connection_timeout {

@@ -83,7 +83,7 @@ pub fn lock_to_review(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<Deal> {
 ///
 /// # Errors
 /// [`Error::Conflict`] `already_reviewed` for a second review of the same close; [`Error::Forbidden`],
-/// [`Error::Stale`], [`Error::Invalid`].
+/// [`Error::Stale`], [`Error::Invalid`], [`Error::NeedsApproval`].
 pub fn create(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, mut patch: Patch) -> Result<WinLossReview> {
     if deal.fields.status != "open" {
         return add(tx, deal, review, &patch);
@@ -91,7 +91,11 @@ pub fn create(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, mut patch: Patc
     let stage = closing_stage(tx, deal, &review)?;
     patch.members.insert("stageId".into(), stage.into());
     patch.members.insert(MEMBER.into(), Value::Object(patch::object(&review)?));
-    super::update(tx, deal.id, patch).map_err(unprefixed)?;
+    let body = patch.body();
+    super::update(tx, deal.id, patch).map_err(|error| match error {
+        Error::NeedsApproval(proposal) => Error::NeedsApproval(Box::new(proposal.by(body))),
+        error => unprefixed(error),
+    })?;
     read(tx, deal.id)
 }
 

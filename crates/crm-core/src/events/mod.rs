@@ -155,6 +155,26 @@ fn behind(tx: &mut Tx<'_>, seq: i64, limit: i64, condition: &str) -> Result<Vec<
     Ok(rows.into_iter().map(DomainEvent::from).collect())
 }
 
+/// The numbered events after `seq` that happened from one instant to before another, in order, at most `limit`.
+///
+/// # Errors
+/// What the database says.
+pub fn between(
+    tx: &mut Tx<'_>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    seq: i64,
+    limit: i64,
+) -> Result<Vec<DomainEvent>> {
+    let rows = tx.sql::<RowTypes>(
+        "SELECT id, seq, kind, entity_type, entity_id, entity_version, business_unit_id, changed_fields, details, actor, \
+         actor_user_id, change_set_id, occurred_at FROM domain_events \
+         WHERE organization_id = {org} AND seq > {} AND occurred_at >= {} AND occurred_at < {} ORDER BY seq LIMIT {}",
+    );
+    let rows = rows.with(|s| s.bind(seq).bind(from).bind(to).bind(limit)).all::<Row>(tx)?;
+    Ok(rows.into_iter().map(DomainEvent::from).collect())
+}
+
 /// One event, numbered or not yet.
 ///
 /// # Errors

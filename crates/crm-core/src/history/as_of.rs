@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
-    kinds::{self, DELETED},
-    reading::check_visible,
+    kinds::{self, DELETED, Kind},
     seal,
+    visibility::check_visible,
 };
 use crate::{
     Error, Id, Result, Tx, filters,
@@ -29,13 +29,14 @@ pub struct PastRecord {
     pub members: Map<String, Value>,
 }
 
-/// A record as it stood at an instant, also one that has been deleted since. It is seen by whoever sees its history.
+/// A record as it stood at an instant, also one that has been deleted since. It is seen by whoever sees its history. The
+/// kinds of record that other crates have are `others`.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a record that the caller may not see, or that was not there at that instant;
 /// [`Error::Forbidden`]; [`Error::Malformed`] where `at` is no instant.
-pub fn as_of(tx: &mut Tx<'_>, entity_type: &str, id: Uuid, at: Option<&str>) -> Result<PastRecord> {
-    let kind = kinds::named(entity_type).ok_or(Error::NotFound)?;
+pub fn as_of(tx: &mut Tx<'_>, others: &[Kind], entity_type: &str, id: Uuid, at: Option<&str>) -> Result<PastRecord> {
+    let kind = kinds::among(others, entity_type).ok_or(Error::NotFound)?;
     check_visible(tx, entity_type, id)?;
     let expected = "`at`: an instant as 2025-12-16T10:00:00Z, or a day, was expected.";
     let at = at.and_then(filters::instant).ok_or_else(|| malformed("invalid_value", expected))?;
@@ -79,7 +80,7 @@ pub(super) fn stood<R: Record>(tx: &mut Tx<'_>, id: Uuid, at: DateTime<Utc>) -> 
     }
     // Whether a field is hidden may depend on the record, then and now: what is hidden of any is left out, as in lists of
     // changes.
-    masks::mask::<R>(tx.ctx, &mut members);
+    masks::mask_each::<R>(tx.ctx, &mut members);
     Ok(members)
 }
 

@@ -8,6 +8,7 @@ use crate::{
     Id, Patch, Result, Tx,
     activities::{self, Activity},
     business_units::{self, BusinessUnit},
+    change,
     companies::{self, Company},
     contacts::{self, Contact},
     custom_fields::{self, CustomField},
@@ -28,46 +29,68 @@ use crate::{
 type Members = Map<String, Value>;
 
 /// One kind of record, through its own commands alone, so that its rules hold.
-pub(crate) struct Kind {
-    pub(crate) name: &'static str,
+pub struct Kind {
+    /// The singular, as in paths, history and policies.
+    pub name: &'static str,
     pub(crate) fields: &'static [Field],
     /// The name of one in an answer.
     pub(super) envelope: fn() -> String,
     /// A record as it stood at an instant.
     pub(super) as_of: fn(&mut Tx<'_>, Uuid, DateTime<Utc>) -> Result<Members>,
     /// A record's fields as they stand, locked.
-    pub(super) lock: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
+    pub lock: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
     /// A record's members as the caller sees them.
     pub(crate) as_seen: fn(&mut Tx<'_>, Uuid) -> Result<Members>,
     /// Changes a record.
-    pub(super) update: fn(&mut Tx<'_>, Uuid, Patch) -> Result<()>,
+    pub update: fn(&mut Tx<'_>, Uuid, Patch) -> Result<()>,
+    /// Makes a record, where a body is all that it takes.
+    pub create: Option<fn(&mut Tx<'_>, Patch) -> Result<Uuid>>,
+    /// Deletes a record, where it can be deleted.
+    pub delete: Option<fn(&mut Tx<'_>, Uuid, &Patch) -> Result<()>>,
 }
 
 macro_rules! kind {
-    ($record:ty, $update:expr) => {
+    ($record:ty, $update:expr, $create:expr, $delete:expr) => {
         Kind {
-            name: <$record>::KIND,
-            fields: <$record>::FIELDS,
-            envelope: <$record>::envelope,
-            as_of: as_of::stood::<$record>,
-            lock: |tx, id| object(tx.lock::<$record>(id.into())?.fields()),
-            as_seen: |tx, id| {
-                tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, <$record>::KIND))?;
-                let record = tx.find::<$record>(id.into())?;
-                object(&masks::masked(tx.ctx, &record)?)
-            },
-            update: |tx, id, patch| $update(tx, id.into(), patch).map(drop),
+            create: Some(|tx, patch| Ok($create(tx, patch)?.id().uuid())),
+            delete: Some(|tx, id, patch| $delete(tx, id.into(), patch)),
+            ..kind!($record, $update)
         }
+    };
+    ($record:ty, $update:expr) => {
+        Kind::of::<$record>(|tx, id, patch| $update(tx, id.into(), patch).map(drop))
     };
 }
 
+impl Kind {
+    /// A kind of record that is read as it stood and set back, by the command that changes one. Kinds of other crates are
+    /// handed to [`super::as_of`] and [`super::revert`].
+    pub const fn of<R: Record>(update: fn(&mut Tx<'_>, Uuid, Patch) -> Result<()>) -> Self {
+        Self {
+            name: R::KIND,
+            fields: R::FIELDS,
+            envelope: R::envelope,
+            as_of: as_of::stood::<R>,
+            lock: |tx, id| object(tx.lock::<R>(id.into())?.fields()),
+            as_seen: |tx, id| {
+                tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, R::KIND))?;
+                let record = tx.find::<R>(id.into())?;
+                object(&masks::masked(tx.ctx, &record)?)
+            },
+            update,
+            create: None,
+            delete: None,
+        }
+    }
+}
+
 static KINDS: [Kind; 13] = [
-    kind!(Lead, leads::update),
-    kind!(Company, companies::update),
-    kind!(Contact, contacts::update),
-    kind!(Deal, deals::update),
-    kind!(Activity, activities::update),
-    kind!(Task, tasks::update),
+    kind!(Lead, leads::update, leads::create, delete::<Lead>),
+    kind!(Company, companies::update, change::create::<Company>, delete::<Company>),
+    kind!(Contact, contacts::update, change::create::<Contact>, delete::<Contact>),
+    kind!(Deal, deals::update, deals::create, delete::<Deal>),
+    kind!(Activity, activities::update, activities::create, activities::delete),
+    kind!(Task, tasks::update, tasks::create, delete::<Task>),
     kind!(BusinessUnit, business_units::update),
     kind!(Pipeline, pipelines::update),
     kind!(Stage, update_stage),
@@ -76,6 +99,10 @@ static KINDS: [Kind; 13] = [
     kind!(CustomField, custom_fields::update),
     kind!(SavedView, saved_views::update),
 ];
+
+fn delete<R: Record>(tx: &mut Tx<'_>, id: Id<R>, patch: &Patch) -> Result<()> {
+    tx.delete(id, patch).map(drop)
+}
 
 fn update_stage(tx: &mut Tx<'_>, id: Id<Stage>, patch: Patch) -> Result<Stage> {
     let pipeline = tx.find(id)?.fields.pipeline_id;
@@ -87,8 +114,13 @@ fn update_organization(tx: &mut Tx<'_>, _own: Id<Organization>, patch: Patch) ->
 }
 
 /// The kind of that name.
-pub(crate) fn named(name: &str) -> Option<&'static Kind> {
+pub fn named(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// The kind of that name, one of `others` if need be.
+pub(super) fn among<'k>(others: &'k [Kind], name: &str) -> Option<&'k Kind> {
+    named(name).or_else(|| others.iter().find(|kind| kind.name == name))
 }
 
 /// What the values of a field are, as far as conditions compare them.

@@ -14,20 +14,23 @@ use crate::{Id, Record, Result, Tx, change::FieldDiff, patch::Reason, users::Use
 mod as_of;
 mod canonical;
 mod chain;
-pub(crate) mod kinds;
+pub mod kinds;
 pub(crate) mod labels;
+mod nightly;
 mod reading;
 mod reverting;
 mod sealing;
 mod verification;
+mod visibility;
 
 pub use as_of::{PastRecord, as_of};
 use chain::Entry;
-use reading::check_manager;
+pub use nightly::HistoryVerification;
 pub use reading::{of_entity, of_field, recent};
 pub use reverting::{Reversion, RevertStatus, RevertedRecord, revert};
 pub(crate) use sealing::{Unsealed, seal};
 pub use verification::{Finding, Head, Verification, verify};
+use visibility::check_manager;
 
 /// A row of the field history: one field that changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -53,6 +56,8 @@ pub struct FieldChange {
     pub new_label: Option<String>,
     /// In whose name; nobody for the program itself.
     pub changed_by: Option<ChangedBy>,
+    /// Who has approved it, where somebody had to.
+    pub approved_by: Option<ChangedBy>,
     /// What acted: `user`, `api_key`, `import` or `system`.
     pub actor: String,
     /// A code of the organization's list that says why.

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::{
     canonical::canonical,
     kinds::{self, DELETED, Kind},
-    reading::check_visible,
     seal,
+    visibility::check_visible,
 };
-use crate::{Error, Patch, Reason, Result, Tx, bulk::BulkError, reason_codes::REVERT};
+use crate::{Error, Patch, Reason, Result, Tx, bulk::BulkError, masks, reason_codes::REVERT};
 
 /// The most records that a change set can have to be undone at once.
 const MOST: usize = 10_000;
@@ -70,11 +70,11 @@ type Fields = BTreeMap<String, (Value, Value)>;
 
 /// Sets back what the requests of a change set have changed, each record through its own command, with all rules, rights
 /// and the reason `revert` unless the patch gives another. A record of which any field has been changed since stays as it is. What the
-/// set created is not deleted, and what it deleted is not made again.
+/// set created is not deleted, and what it deleted is not made again. The kinds of record that other crates have are `others`.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a set of which the caller sees nothing; [`Error::Conflict`] for one of more than 10,000 records.
-pub fn revert(tx: &mut Tx<'_>, change_set: Uuid, patch: &Patch) -> Result<Reversion> {
+pub fn revert(tx: &mut Tx<'_>, others: &[Kind], change_set: Uuid, patch: &Patch) -> Result<Reversion> {
     tx.check_writable()?;
     seal(tx)?;
     let code = patch.reason.code.clone().unwrap_or_else(|| REVERT.into());
@@ -86,7 +86,7 @@ pub fn revert(tx: &mut Tx<'_>, change_set: Uuid, patch: &Patch) -> Result<Revers
             Err(Error::NotFound | Error::Forbidden { .. }) => continue,
             Err(error) => return Err(error),
         }
-        let done = match kinds::named(&entity_type) {
+        let done = match kinds::among(others, &entity_type) {
             Some(kind) => tx.savepoint(|tx| one(tx, kind, entity_id, &fields, &reason)),
             None => Ok(RevertStatus::Skipped),
         };
@@ -150,6 +150,9 @@ fn one(tx: &mut Tx<'_>, kind: &Kind, id: Uuid, fields: &Fields, reason: &Reason)
     if fields.is_empty() {
         return Ok(RevertStatus::Skipped);
     }
+    // Whether a hidden field has changed since is nobody's business who does not see it.
+    let roots: Vec<_> = fields.iter().filter_map(|(name, _)| name.split('.').next()).collect();
+    masks::check_uses(tx.ctx, kind.name, &roots)?;
     let current = (kind.lock)(tx, id)?;
     let still = |name: &str, new: &Value| canonical(held(&current, name)) == canonical(new);
     if !fields.iter().all(|(name, (_, new))| still(name, new)) {

@@ -13,7 +13,10 @@ use super::{
     order::parents_first,
     targets::{ImportField, Reference, Target, fields_of},
 };
-use crate::{Result, Tx, custom_fields, error::FieldError, organizations, record::FieldKind, text::fold};
+use crate::{
+    Ctx, Result, Tx, companies::Company, contacts::Contact, custom_fields, error::FieldError, masks, organizations,
+    record::FieldKind, text::fold,
+};
 
 /// What is to be done with a file.
 pub(super) struct Plan {
@@ -33,6 +36,9 @@ pub(super) struct Item {
 
 impl Plan {
     /// Checks a mapping against the columns of the file and the fields of the record; what is wrong goes to `errors`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Forbidden`] for a column that goes to a field which the caller does not see.
     pub(super) fn new(
         tx: &mut Tx<'_>,
         entity: &'static Entity,
@@ -51,6 +57,7 @@ impl Plan {
                 Err((code, message)) => errors.push(FieldError::new(format!("mapping.{column}"), code, message)),
             }
         }
+        plan.columns.iter().try_for_each(|column| check_seen(tx.ctx, entity, &column.field.target))?;
         plan.columns.sort_by_key(|column| column.index);
         let is_key =
             |column: &&Column| entity.keys.iter().any(|key| column.field.target == Target::Member(key.member()));
@@ -115,6 +122,22 @@ impl Plan {
     fn name_and_parent(&self) -> Option<(usize, usize)> {
         let index = |target: Target| self.columns.iter().find(|c| c.field.target == target).map(|c| c.index);
         Some((index(Target::Member("name"))?, index(Target::Reference(Reference::ParentCompany))?))
+    }
+}
+
+/// A row that stands for a record which is there already tells what that record holds, and so does a name that is looked up.
+fn check_seen(ctx: &Ctx, entity: &Entity, target: &Target) -> Result<()> {
+    let member = match target {
+        Target::Member(name) => name,
+        Target::Custom(_) => "customFields",
+        Target::Reference(reference) => reference.member(),
+        Target::CreatedAt | Target::ClosedAt => return Ok(()),
+    };
+    masks::check_uses(ctx, entity.kind, &[member])?;
+    match target {
+        Target::Reference(Reference::Company | Reference::ParentCompany) => masks::check_use::<Company>(ctx, "name"),
+        Target::Reference(Reference::Contact) => masks::check_use::<Contact>(ctx, "email"),
+        _ => Ok(()),
     }
 }
 

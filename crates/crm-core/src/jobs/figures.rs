@@ -1,11 +1,10 @@
 //! How much lies in the queues, for those who watch over the installation.
 use chrono::{DateTime, Utc};
-use diesel::{RunQueryDsl, sql_types as st};
+use diesel::{PgConnection, RunQueryDsl, sql_types as st};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Queue;
-use crate::{Error, Result, statement::Statement};
+use crate::{Result, statement::Statement};
 
 /// What lies in one queue, over all organizations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -31,27 +30,24 @@ type Row = (String, i64, i64, i64, i64, Option<DateTime<Utc>>, DateTime<Utc>);
 type RowTypes =
     (st::Text, st::BigInt, st::BigInt, st::BigInt, st::BigInt, st::Nullable<st::Timestamptz>, st::Timestamptz);
 
-impl Queue {
-    /// What lies in the queues, by name.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn figures(&self) -> Result<Vec<QueueFigures>> {
-        let text = "SELECT queue, count(*) FILTER (WHERE status = 'waiting'), \
-                    count(*) FILTER (WHERE status = 'active'), count(*) FILTER (WHERE status = 'failed'), \
-                    count(*) FILTER (WHERE status = 'completed' AND finished_at > now() - interval '24 hours'), \
-                    min(run_at) FILTER (WHERE status = 'waiting' AND run_at <= now()), now() \
-                    FROM queue_jobs GROUP BY queue ORDER BY queue";
-        let rows: Vec<Row> =
-            self.database().with(|conn| Ok::<_, Error>(Statement::<RowTypes>::new(text, None).load(conn)?))?;
-        let figures = |(name, waiting, active, failed, completed_24h, oldest, now): Row| QueueFigures {
-            name,
-            waiting,
-            active,
-            failed,
-            completed_24h,
-            oldest_waiting_seconds: oldest.map(|at| (now - at).num_seconds()),
-        };
-        Ok(rows.into_iter().map(figures).collect())
-    }
+/// What lies in the queues, by name.
+///
+/// # Errors
+/// What the database says.
+pub(crate) fn figures(conn: &mut PgConnection) -> Result<Vec<QueueFigures>> {
+    let text = "SELECT queue, count(*) FILTER (WHERE status = 'waiting'), \
+                count(*) FILTER (WHERE status = 'active'), count(*) FILTER (WHERE status = 'failed'), \
+                count(*) FILTER (WHERE status = 'completed' AND finished_at > now() - interval '24 hours'), \
+                min(run_at) FILTER (WHERE status = 'waiting' AND run_at <= now()), now() \
+                FROM queue_jobs GROUP BY queue ORDER BY queue";
+    let rows: Vec<Row> = Statement::<RowTypes>::new(text, None).load(conn)?;
+    let figures = |(name, waiting, active, failed, completed_24h, oldest, now): Row| QueueFigures {
+        name,
+        waiting,
+        active,
+        failed,
+        completed_24h,
+        oldest_waiting_seconds: oldest.map(|at| (now - at).num_seconds()),
+    };
+    Ok(rows.into_iter().map(figures).collect())
 }

@@ -7,7 +7,7 @@ use diesel::{RunQueryDsl, sql_types as st};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::QueueJob;
+use super::{QueueJob, ports::Ports};
 use crate::{
     Ctx, Id, Result, Tx,
     database::{Access, Database},
@@ -49,6 +49,7 @@ pub struct Claim {
 pub struct Queue {
     database: Database,
     gates: Arc<dyn Gates>,
+    ports: Ports,
 }
 
 type Row = (Uuid, String, Value, i32, i32);
@@ -57,7 +58,16 @@ type RowTypes = (st::Uuid, st::Text, st::Jsonb, st::Integer, st::Integer);
 impl Queue {
     /// The queue in a database. What jobs do is judged by the gates.
     pub fn new(database: Database, gates: Arc<dyn Gates>) -> Self {
-        Self { database, gates }
+        Self { database, gates, ports: Ports::default() }
+    }
+
+    /// Plugs in what jobs find under this type with [`super::JobRun::port`].
+    pub fn plug<T: ?Sized + Send + Sync + 'static>(&mut self, port: Arc<T>) {
+        self.ports.plug(port);
+    }
+
+    pub(super) fn port<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.ports.port()
     }
 
     /// The database that jobs work on.
@@ -178,6 +188,19 @@ impl Queue {
         Ok(())
     }
 
+    /// One transaction in an organization, at the database's time.
+    pub(super) fn at_database_time<T>(
+        &self,
+        organization: Id<Organization>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.database.transaction(Access::Write, |conn| {
+            let now = Statement::<st::Timestamptz>::new("SELECT now()", None).get_result::<DateTime<Utc>>(conn)?;
+            let ctx = Ctx::system(organization, now, Arc::clone(&self.gates));
+            Tx::run(conn, &ctx, true, work)
+        })
+    }
+
     /// One transaction in an organization, at the database's time, with a token for the leases that it makes.
     fn within(
         &self,
@@ -185,11 +208,7 @@ impl Queue {
         work: impl FnOnce(&mut Tx<'_>, Uuid) -> diesel::QueryResult<Vec<Row>>,
     ) -> Result<Vec<Claim>> {
         let token = Id::<Claim>::new().uuid();
-        let rows = self.database.transaction(Access::Write, |conn| {
-            let now = Statement::<st::Timestamptz>::new("SELECT now()", None).get_result::<DateTime<Utc>>(conn)?;
-            let ctx = Ctx::system(organization, now, Arc::clone(&self.gates));
-            Tx::run(conn, &ctx, true, |tx| Ok::<_, crate::Error>(work(tx, token)?))
-        })?;
+        let rows = self.at_database_time(organization, |tx| Ok(work(tx, token)?))?;
         let claim = |(job, kind, payload, attempt, max_attempts): Row| Claim {
             organization,
             job: job.into(),

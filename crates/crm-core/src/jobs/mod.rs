@@ -4,10 +4,16 @@
 //! neither does. A worker takes it under a lease ([`Queue`]), and the job does its work in steps ([`JobRun::step`]): each
 //! is one transaction that first makes sure that the lease still holds. A worker that was taken for dead can therefore
 //! commit nothing more, and a job whose last step is [`JobRun::finish`] has each effect once, also through `kill -9`.
+//! A [`Recurring`] job is put there by itself whenever its [`Schedule`] says so.
+mod failures;
 mod figures;
 mod lease;
+mod ports;
 mod records;
+mod recurrences;
 mod run;
+mod schedule;
+mod workers;
 
 use std::borrow::Cow;
 
@@ -16,10 +22,16 @@ use diesel::sql_types as st;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+pub use failures::{alerted, resolve_failures};
 pub use figures::QueueFigures;
+pub(crate) use figures::figures;
 pub use lease::{Claim, LEASE, Queue};
-pub use records::{QueueJob, QueueJobFields, STATUSES, list, retry};
+pub use records::{QueueJob, QueueJobFields, STATUSES, cancel, list, read, retry};
+pub use recurrences::{Recurrence, Recurring};
 pub use run::{JobRun, Outcome, Until};
+pub use schedule::Schedule;
+pub(crate) use workers::workers;
+pub use workers::{Heartbeat, SILENCE, WorkerQueue, WorkerState};
 
 use crate::{Error, Id, Kind, Result, Tx};
 
@@ -151,6 +163,22 @@ pub fn enqueue<J: Job>(tx: &mut Tx<'_>, job: &J, how: &Enqueue) -> Result<Id<Que
         }
     }
     Err(Error::Unavailable("a job of the same key keeps coming and going".into()))
+}
+
+/// Lets the job of this kind and key begin at once, where one waits for later.
+///
+/// # Errors
+/// What the database says.
+pub fn bring_forward<J: Job>(tx: &mut Tx<'_>, unique_key: &str) -> Result<()> {
+    tx.check_writable()?;
+    let now = tx.ctx.now;
+    tx.sql::<st::Integer>(
+        "UPDATE queue_jobs SET run_at = {}, updated_at = {} \
+         WHERE organization_id = {org} AND kind = {} AND unique_key = {} AND status = 'waiting' AND run_at > {}",
+    )
+    .with(|s| s.bind(now).bind(now).bind(J::NAME).bind(unique_key).bind(now))
+    .run(tx)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -118,3 +118,33 @@ pub fn list(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<QueueJob
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Manage, QueueJob::KIND))?;
     page::list(tx, query)
 }
+
+/// One of the organization's jobs.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::NotFound`].
+pub fn read(tx: &mut Tx<'_>, id: Id<QueueJob>) -> Result<QueueJob> {
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Manage, QueueJob::KIND))?;
+    tx.find(id)
+}
+
+/// Takes a job that waits out of the queue.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::NotFound`], and [`Error::Conflict`] for a job that does not wait.
+pub fn cancel(tx: &mut Tx<'_>, id: Id<QueueJob>) -> Result<QueueJob> {
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Manage, QueueJob::KIND))?;
+    let job = tx.lock(id)?;
+    if job.fields.status != "waiting" {
+        let detail = format!("The job is {}; only one that waits can be cancelled.", job.fields.status);
+        return Err(Error::Conflict { code: "not_waiting", detail });
+    }
+    let now = tx.ctx.now;
+    tx.sql::<st::Integer>(
+        "UPDATE queue_jobs SET status = 'cancelled', finished_at = {}, updated_at = {} \
+         WHERE organization_id = {org} AND id = {}",
+    )
+    .with(|s| s.bind(now).bind(now).bind(id))
+    .run(tx)?;
+    tx.find(id)
+}

@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{RunQueryDsl, sql_types as st};
 
-use super::{Claim, Failure, Queue, QueueJob, lease, reason};
+use super::{Claim, Failure, Queue, QueueJob, failures, lease, reason};
 use crate::{
     Actor, Ctx, Error, Id, Result, Tx, clock,
     database::{self, Access, Database},
@@ -99,6 +99,11 @@ impl<'w> JobRun<'w> {
         self.queue.gates()
     }
 
+    /// What the program has plugged in under this type, mostly that of a trait.
+    pub fn port<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.queue.port()
+    }
+
     /// The present instant. A step has its own, the database's, as `ctx.now`.
     pub fn now(&self) -> DateTime<Utc> {
         clock::now()
@@ -161,6 +166,24 @@ impl<'w> JobRun<'w> {
         self.finished.set(true);
         Ok(value)
     }
+
+    /// The last step, if it is one: where `work` says yes, the job is completed in the same transaction; where it says
+    /// no, there is more to do and the job goes on.
+    ///
+    /// # Errors
+    /// As [`JobRun::step`].
+    pub fn finish_if(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<bool>) -> std::result::Result<bool, Failure> {
+        let is_done = self.queue.fenced(self.claim, |tx| {
+            let is_done = work(tx)?;
+            match is_done {
+                true => settle(tx, self.claim, &Outcome::Completed)?,
+                false => extend(tx, self.claim)?,
+            }
+            Ok(is_done)
+        })?;
+        self.finished.set(is_done);
+        Ok(is_done)
+    }
 }
 
 impl Queue {
@@ -176,7 +199,11 @@ impl Queue {
     ) -> std::result::Result<(), Failure> {
         self.fenced(claim, |tx| {
             also(tx)?;
-            Ok(settle(tx, claim, outcome)?)
+            settle(tx, claim, outcome)?;
+            if matches!(outcome, Outcome::Failed(_)) {
+                failures::raise(tx, claim)?;
+            }
+            Ok(())
         })
     }
 

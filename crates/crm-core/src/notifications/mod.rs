@@ -20,7 +20,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Actor, Id, Record, Result, Tx, business_units::BusinessUnit, change::Change, events, patch::object, users::User,
+    Actor, Id, Record, Result, Tx,
+    business_units::BusinessUnit,
+    change::Change,
+    events,
+    patch::object,
+    users::{Role, User},
 };
 
 mod reading;
@@ -174,26 +179,28 @@ pub fn tell(tx: &mut Tx<'_>, user: Id<User>, notice: &Notice) -> Result<()> {
     write(tx, &[user], notice)
 }
 
-/// Tells every ADMIN.
+/// Tells everybody whose role is at least this, but for who causes it.
 ///
 /// # Errors
 /// What the database says.
-pub fn tell_admins(tx: &mut Tx<'_>, notice: &Notice) -> Result<()> {
-    let admins =
-        tx.sql::<st::Uuid>("SELECT id FROM users WHERE organization_id = {org} AND role = 'ADMIN' ORDER BY id");
-    let admins: Vec<Uuid> = admins.all(tx)?;
-    write(tx, &admins.into_iter().map(Id::from).collect::<Vec<_>>(), notice)
+pub fn tell_from(tx: &mut Tx<'_>, role: Role, notice: &Notice) -> Result<()> {
+    let text =
+        "SELECT id FROM users WHERE organization_id = {org} AND role = ANY({}) AND id IS DISTINCT FROM {} ORDER BY id";
+    let roles = [Role::SalesRep, Role::Manager, Role::Admin].into_iter().filter(|it| *it >= role);
+    let (roles, actor): (Vec<_>, _) = (roles.map(|role| role.to_string()).collect(), tx.ctx.actor.user());
+    let users: Vec<Uuid> = tx.sql::<st::Uuid>(text).with(|s| s.bind(roles).bind(actor)).all(tx)?;
+    write(tx, &users.into_iter().map(Id::from).collect::<Vec<_>>(), notice)
 }
 
 /// Throws away at most `limit` notifications that are older than [`KEPT`], and says how many there were.
 ///
 /// # Errors
 /// What the database says.
-pub fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize> {
+pub fn prune(tx: &mut Tx<'_>, limit: i64) -> Result<usize> {
     tx.check_writable()?;
     let text = "DELETE FROM notifications WHERE organization_id = {org} AND id IN (SELECT id FROM notifications \
                 WHERE organization_id = {org} AND created_at <= {} LIMIT {})";
-    let (until, limit) = (tx.ctx.now - KEPT, i64::try_from(limit).unwrap_or(i64::MAX));
+    let until = tx.ctx.now - KEPT;
     Ok(tx.sql::<st::Integer>(text).with(|s| s.bind(until).bind(limit)).run(tx)?)
 }
 

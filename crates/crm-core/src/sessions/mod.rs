@@ -8,7 +8,7 @@ mod login;
 mod password_change;
 pub(crate) mod passwords;
 mod refresh;
-mod throttle;
+pub(crate) mod throttle;
 pub mod tokens;
 
 use chrono::{DateTime, Utc};

@@ -30,6 +30,14 @@ const LONGEST_REFUSAL: i64 = 60;
 const SWEEP: &str = "DELETE FROM login_attempts WHERE bucket IN (SELECT bucket FROM login_attempts \
      WHERE window_started_at < {} ORDER BY window_started_at LIMIT 10 FOR UPDATE SKIP LOCKED)";
 
+/// Removes all rows that count for nothing any more.
+pub(crate) fn forget(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
+    let old = "DELETE FROM login_attempts WHERE bucket IN (SELECT bucket FROM login_attempts \
+               WHERE window_started_at < {} FOR UPDATE SKIP LOCKED)";
+    Statement::<st::Integer>::new(old, None).bind(now - PAIR_FORGETS).execute(conn)?;
+    Ok(())
+}
+
 /// The failures of one bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bucket {

@@ -19,7 +19,7 @@ fn later(ctx: &Ctx, minutes: i64) -> Ctx {
 
 fn stood(house: &House, ctx: &Ctx, kind: &str, id: Uuid, minutes: i64) -> Result<Map<String, Value>> {
     let at = (now() + TimeDelta::minutes(minutes)).to_rfc3339();
-    house.run(ctx, |tx| history::as_of(tx, kind, id, Some(&at))).map(|record| record.members)
+    house.run(ctx, |tx| history::as_of(tx, &[], kind, id, Some(&at))).map(|record| record.members)
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn the_past_of_what_the_caller_may_not_see_does_not_exist() {
         assert_eq!(code(stood(&house, ctx, "lead", lead, 5)), "not_found");
     }
     for at in [None, Some("yesterday"), Some("")] {
-        assert_eq!(code(house.run(&admin, |tx| history::as_of(tx, "lead", lead, at))), "invalid_value");
-        assert_eq!(code(house.run(&southerner, |tx| history::as_of(tx, "lead", lead, at))), "not_found");
+        assert_eq!(code(house.run(&admin, |tx| history::as_of(tx, &[], "lead", lead, at))), "invalid_value");
+        assert_eq!(code(house.run(&southerner, |tx| history::as_of(tx, &[], "lead", lead, at))), "not_found");
     }
 }
 

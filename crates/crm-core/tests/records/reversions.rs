@@ -19,7 +19,7 @@ fn request(ctx: &Ctx, number: u128) -> Ctx {
 }
 
 fn revert(house: &House, ctx: &Ctx, number: u128, body: Value) -> Result<Reversion> {
-    house.run(ctx, |tx| history::revert(tx, Uuid::from_u128(number), &patch(body)))
+    house.run(ctx, |tx| history::revert(tx, &[], Uuid::from_u128(number), &patch(body)))
 }
 
 fn status(reversion: &Reversion, id: Uuid) -> RevertStatus {

@@ -149,7 +149,7 @@ impl Desk {
         &mut self.things.entry(subject).or_insert_with(|| (title.to_owned(), blank)).1
     }
 
-    /// The user's open deals, with their dates and figures.
+    /// The user's open deals, with their dates and figures, as far as the user sees them.
     fn put_deals(&mut self, tx: &mut Tx<'_>, user: Id<User>, currency: &Currency) -> Result<()> {
         let select = own::<Deal>(tx, "owner_id", user).and(equal("status", "open")).limit(MOST);
         let deals = Deal::load(tx, select)?;
@@ -161,17 +161,18 @@ impl Desk {
             .into_iter()
             .map(|stage| (stage.stage.id, (days_of_won_deals(&stage.days_of_won_deals(), 0.9), stage)))
             .collect();
-        // Whoever does not see a value must not read it off the order either.
-        let shows_values = masks::check_use::<Deal>(tx.ctx, "value").is_ok();
         let now = tx.ctx.now;
+        // Whoever does not see a value must not read it off the order either.
+        let sees = |fields: &[&str]| masks::check_uses(tx.ctx, Deal::KIND, fields).is_ok();
+        let (sees_value, sees_close_date) = (sees(&["value", "currency"]), sees(&["expectedCloseDate"]));
         for deal in deals {
             let candidate = self.put(Subject::Deal(deal.id), &deal.fields.title);
-            candidate.expected_close_on = deal.fields.expected_close_date;
+            candidate.expected_close_on = deal.fields.expected_close_date.filter(|_| sees_close_date);
             let Some((usual, stage)) = stages.get(&deal.fields.stage_id) else { continue };
             let age = days(now - deal.fields.stage_entered_at);
             candidate.stage_age = usual.map(|usual| (age, usual));
             candidate.untouched_days = untouched_days(&deal, stage, scheduled.contains(&deal.id.uuid()), now);
-            candidate.figures = if shows_values { figures(&deal, stage, age, currency)? } else { None };
+            candidate.figures = if sees_value { figures(&deal, stage, age, currency)? } else { None };
         }
         Ok(())
     }

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use crm_core::{Currency, Id, Result, Tx, deals::intel::entity_key, organizations, users::User};
+use crm_core::{
+    Currency, Id, Record, Result, Tx,
+    deals::{Deal, intel::entity_key},
+    masks::Reveals,
+    organizations,
+    users::User,
+};
 use diesel::sql_types as st;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -78,6 +84,13 @@ pub struct PatternGroup {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lift: Option<f64>,
 }
+
+/// The groups that would tell what the caller does not see of the deals.
+pub const REVEALS: [Reveals; 3] = [
+    Reveals { member: "byOwner", kind: Deal::KIND, fields: &["ownerId"] },
+    Reveals { member: "bySize", kind: Deal::KIND, fields: &["value", "currency"] },
+    Reveals { member: "averageCycleDays", kind: Deal::KIND, fields: &["closedAt", "createdAt"] },
+];
 
 /// When deals closed: from the first instant on, before the second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use crm_core::{
-    Currency, Error, Id, Money, Result, Tx, organizations,
+    Currency, Error, Id, Money, Record, Result, Tx,
+    deals::Deal,
+    masks::Reveals,
+    organizations,
     pipelines::{Pipeline, Stage},
 };
 use diesel::sql_types as st;
@@ -98,6 +101,28 @@ pub struct WonValue {
     /// What is won on average.
     pub mean: Money,
 }
+
+const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals {
+    Reveals { member, kind: Deal::KIND, fields }
+}
+
+const AMOUNTS: &[&str] = &["value", "currency", "probability"];
+
+/// The members of a forecast that would tell what the caller does not see of the deals.
+pub const REVEALS: [Reveals; 8] = [
+    tells("pipelineValue", AMOUNTS),
+    tells("expectedValue", AMOUNTS),
+    tells("probableValue", AMOUNTS),
+    tells("distribution", AMOUNTS),
+    tells("complete", &["currency"]),
+    tells("unconverted", &["value", "currency"]),
+    tells("unvaluedDealsCount", &["value"]),
+    tells("undatedDealsCount", &["expectedCloseDate"]),
+];
+
+/// Likewise of each stage in it.
+pub const STAGE_REVEALS: [Reveals; 3] =
+    [tells("value", AMOUNTS), tells("expectedValue", AMOUNTS), tells("probableValue", AMOUNTS)];
 
 /// Deals in a currency that cannot be converted.
 #[derive(Debug, Clone, Serialize, ToSchema)]

@@ -5,11 +5,12 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_core::{
-    Currency, Error, Id, Money, Page, Result, Tx,
+    Currency, Error, Id, Money, Page, Record, Result, Tx,
     business_units::BusinessUnit,
     cursor::{self, Position},
     deals::Deal,
     filters,
+    masks::Reveals,
     pipelines::{Pipeline, Stage},
     users::User,
 };
@@ -66,6 +67,28 @@ pub struct StaleDeal {
     /// When the next thing to do about it is due, if anything is planned.
     pub next_task_due_at: Option<DateTime<Utc>>,
 }
+
+const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals {
+    Reveals { member, kind: Deal::KIND, fields }
+}
+
+/// The members that would tell what the caller does not see of the deals.
+pub const REVEALS: [Reveals; 14] = [
+    tells("title", &["title"]),
+    tells("daysSinceUpdate", &["lastActivityAt", "stageEnteredAt"]),
+    tells("value", &["value"]),
+    tells("currency", &["currency"]),
+    tells("pipelineId", &["pipelineId"]),
+    tells("stageId", &["stageId"]),
+    tells("stageName", &["stageId"]),
+    tells("daysInStage", &["stageEnteredAt"]),
+    tells("ownerId", &["ownerId"]),
+    tells("ownerName", &["ownerId"]),
+    tells("businessUnitId", &["businessUnitId"]),
+    tells("expectedCloseDate", &["expectedCloseDate"]),
+    tells("lastActivityAt", &["lastActivityAt"]),
+    tells("lastTouchAt", &["lastActivityAt", "stageEnteredAt"]),
+];
 
 /// What is asked for beside which deals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -61,10 +61,16 @@ impl House {
     }
 
     pub(crate) fn worker(&self) -> Runner {
+        self.idle_worker().register::<Note>().register::<Stubborn>().register::<Fragile>()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.test.url()
+    }
+
+    /// A worker that does nothing yet.
+    pub(crate) fn idle_worker(&self) -> Runner {
         Runner::new(self.test.open().unwrap(), Arc::new(Roles))
-            .register::<Note>()
-            .register::<Stubborn>()
-            .register::<Fragile>()
     }
 
     pub(crate) fn text(&self, sql: &str) -> String {

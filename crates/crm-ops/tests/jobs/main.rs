@@ -1,7 +1,11 @@
 //! The queue and its worker on a real database: leases, fencing, fairness, failures and a stop without loss.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod alerts;
+mod discord;
 mod house;
+mod proof;
+mod recurrences;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -12,6 +16,7 @@ use std::{
 use crm_core::{
     Actor, Error, Tx,
     jobs::{self, Claim, Enqueue, Failure, JobRun, Outcome, Until},
+    vital_signs::VitalSigns,
 };
 use crm_ops::runner::Running;
 use uuid::Uuid;
@@ -158,7 +163,7 @@ fn a_job_comes_with_its_transaction_or_not_at_all() {
 #[test]
 fn a_failed_job_set_to_waiting_by_hand_is_taken_again() {
     let house = House::new(1);
-    house.enqueue(house.organizations[0], &Fragile::Fails);
+    let id = house.enqueue(house.organizations[0], &Fragile::Fails);
     let worker = house.worker().start().unwrap();
     house.until(
         "SELECT status || ' ' || attempts || ' ' || last_error FROM queue_jobs",
@@ -167,7 +172,10 @@ fn a_failed_job_set_to_waiting_by_hand_is_taken_again() {
     assert_eq!(house.text("SELECT string_agg(what, ',') FROM effects"), "the other side says no");
     let mended = format!("INSERT INTO effects (organization_id, what) VALUES ('{}', 'mended')", house.organizations[0]);
     house.run(&mended);
-    house.run("UPDATE queue_jobs SET status = 'waiting', attempts = 0 WHERE status = 'failed'");
+    // The statements of the runbook, as they stand there.
+    let failed = "SELECT * FROM queue_jobs WHERE status = 'failed' ORDER BY created_at DESC LIMIT 20";
+    assert_eq!(house.text(&format!("SELECT id FROM ({failed}) x")), id.to_string());
+    house.run(&format!("UPDATE queue_jobs SET status = 'waiting', attempts = 0 WHERE id = '{id}'"));
     house.until("SELECT status || ' ' || attempts FROM queue_jobs", "completed 1");
     stop(vec![worker]);
     assert_eq!(house.text("SELECT last_error IS NULL FROM queue_jobs"), "true");
@@ -204,7 +212,7 @@ fn a_stop_lets_jobs_leave_and_takes_back_those_that_stay() {
     }
     let worker = house.worker().drain(Duration::from_millis(300)).start().unwrap();
     house.until("SELECT count(*) FROM effects", "2");
-    assert!(worker.load().iter().any(|load| load.queue == "slow" && load.running == 2 && load.slots == 2));
+    assert!(worker.load().iter().any(|load| load.name == "slow" && load.running == 2 && load.slots == 2));
     assert_eq!(worker.stop(), 1, "one left by itself");
     assert_eq!(house.text("SELECT string_agg(status || attempts, ',') FROM queue_jobs"), "waiting0,waiting0");
     LATCH.store(true, Ordering::Relaxed);
@@ -268,7 +276,7 @@ fn administrators_see_jobs_and_run_failed_ones_again() {
     let again = house.write(one, |tx| jobs::retry(tx, id)).unwrap();
     assert_eq!((again.fields.status.as_str(), again.fields.attempts), ("waiting", 0));
     assert!(matches!(house.write(two, |tx| jobs::retry(tx, id)), Err(Error::NotFound)));
-    let figures = house.queue().figures().unwrap();
+    let figures = VitalSigns::read(house.queue().database()).unwrap().queues;
     let lies = |f: &jobs::QueueFigures| (f.name.clone(), f.waiting, f.active, f.failed, f.completed_24h);
     assert_eq!(figures.iter().map(lies).collect::<Vec<_>>(), [("default".into(), 1, 0, 1, 0)]);
     assert!(figures[0].oldest_waiting_seconds.is_some());

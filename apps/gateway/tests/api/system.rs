@@ -1,0 +1,244 @@
+//! Health, metrics, alerts, jobs and figures over HTTP.
+use std::sync::Arc;
+
+use crm_core::{clock, gate::Roles, vital_signs::Disk};
+use crm_ops::watch;
+use diesel::connection::SimpleConnection;
+use gateway::{metrics::METRICS, worker};
+use serde_json::{Value, json};
+
+use crate::client::{Client, Server};
+
+fn names(checks: &Value, status: &str) -> Vec<String> {
+    let checks = checks.as_array().unwrap().iter().filter(|check| check["status"] == status);
+    checks.map(|check| check["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn health_tells_everybody_little_and_administrators_all() {
+    let server = Server::start();
+    for path in ["/health", "/health/live", "/health/ready"] {
+        let body = server.nobody().get(path).expect(200);
+        assert!(body["status"].is_string() && body["checks"].is_null(), "{body}");
+    }
+    for path in ["/health/detailed", "/health/workers"] {
+        server.nobody().get(path).refused(401);
+        server.rep().get(path).refused(403);
+        server.manager().get(path).refused(403);
+        assert_eq!(server.admin().get(&format!("{path}?x=1")).refused(400), "unknown_parameter");
+    }
+    let found = server.admin().get("/health/detailed").expect(200);
+    assert_eq!(found["status"], "unhealthy", "nobody does jobs: {found}");
+    assert_eq!(names(&found["checks"], "failing"), ["workers"]);
+    assert!(names(&found["checks"], "warning").contains(&"backup".to_owned()), "{found}");
+
+    let running = worker::start(server.door.database().clone(), Arc::new(Roles)).unwrap();
+    let alive = |client: Client<'_>| client.get("/health/workers").expect(200)["workers"].clone();
+    for _ in 0..200 {
+        if alive(server.admin()) != json!([]) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let workers = alive(server.admin());
+    assert_eq!((workers.as_array().unwrap().len(), &workers[0]["isAlive"]), (1, &json!(true)), "{workers}");
+    assert_eq!(workers[0]["pid"], std::process::id());
+    server
+        .database
+        .connect()
+        .batch_execute(
+            "INSERT INTO backups (id, file_name, started_at, finished_at, verified_at) \
+         VALUES (gen_random_uuid(), 'heimdell.dump', now(), now(), now())",
+        )
+        .unwrap();
+    let found = server.admin().get("/health/detailed").expect(200);
+    assert_eq!(names(&found["checks"], "failing"), Vec::<String>::new(), "{found}");
+    assert!(names(&found["checks"], "ok").contains(&"backup".to_owned()), "{found}");
+    running.stop();
+    assert_eq!(alive(server.admin()), json!([]), "one that has stopped in order is not missed");
+}
+
+#[test]
+fn queues_are_told_with_what_lies_in_them() {
+    let server = Server::start();
+    server.admin().post("/api/system/alerts", &json!({"severity": "error", "title": "x"})).expect(201);
+    let queues = server.admin().get("/health/workers").expect(200)["queues"].clone();
+    assert_eq!(
+        (&queues[0]["name"], &queues[0]["waiting"], &queues[0]["failed"]),
+        (&json!("default"), &json!(1), &json!(0))
+    );
+    assert!(queues[0]["oldestWaitingSeconds"].is_number() && queues[0]["completed24h"] == 0, "{queues}");
+}
+
+#[test]
+fn an_alert_is_created_counted_filtered_and_acknowledged() {
+    let server = Server::start();
+    let admin = server.admin();
+    let body = json!({"severity": "error", "title": "The provider is down", "source": "mail"});
+    let made = admin.post("/api/system/alerts", &body);
+    let path = made.header("location").to_owned();
+    let made = made.expect(201)["alert"].clone();
+    assert_eq!(
+        (&made["status"], &made["occurrences"], &made["acknowledgedAt"]),
+        (&json!("open"), &json!(1), &Value::Null)
+    );
+    let again = admin.post("/api/system/alerts", &body).expect(200)["alert"].clone();
+    assert_eq!((&again["id"], &again["occurrences"]), (&made["id"], &json!(2)));
+    admin.post("/api/system/alerts", &json!({"severity": "info", "title": "Hello"})).expect(201);
+    let found =
+        |query: &str| admin.get(&format!("/api/system/alerts?{query}")).expect(200)["alerts"].as_array().unwrap().len();
+    let table = [
+        ("", 2),
+        ("acknowledged=false&severity=error", 1),
+        ("severity=warning,critical", 0),
+        ("source=mail", 1),
+        ("status=open", 2),
+        ("limit=1", 1),
+    ];
+    for (query, count) in table {
+        assert_eq!(found(query), count, "{query}");
+    }
+    let acknowledge = format!("{path}/acknowledge");
+    let seen = admin.post(&acknowledge, &json!({})).expect(200)["alert"].clone();
+    assert_eq!((&seen["status"], &seen["acknowledgedBy"]), (&json!("acknowledged"), &json!(server.house.admin.id)));
+    assert_eq!(admin.post(&acknowledge, &json!({})).expect(200)["alert"], seen, "a second time changes nothing");
+    assert_eq!((found("acknowledged=false"), found("status=acknowledged")), (1, 1));
+    assert_eq!(admin.get(&path).expect(200)["alert"], seen);
+
+    server.rep().get("/api/system/alerts").refused(403);
+    server.manager().post("/api/system/alerts", &body).refused(403);
+    server.with(&server.house.stranger.token).post(&acknowledge, &json!({})).refused(404);
+    server.with(&server.house.stranger.token).get(&path).refused(404);
+    let odd = [
+        (json!({"severity": "bad", "title": "x"}), "severity"),
+        (json!({"severity": "info", "title": " "}), "title"),
+        (json!({"severity": "info", "title": "x".repeat(201)}), "title"),
+        (json!({"severity": "info", "title": "x", "message": "\u{0}"}), "message"),
+        (json!({"severity": "info"}), "title"),
+    ];
+    for (body, field) in odd {
+        assert_eq!(admin.post("/api/system/alerts", &body).bad_fields(), [field], "{body}");
+    }
+    assert_eq!(admin.get("/api/system/alerts?severity=bad").status, 400);
+}
+
+#[test]
+fn the_watch_tells_the_operator_and_takes_back_what_has_gone() {
+    let server = Server::start();
+    let full = Disk { free_bytes: 1, total_bytes: 100 };
+    let look = |disk| watch::look(&server.door, Some(disk)).unwrap();
+    look(full);
+    look(full);
+    let alerts = server.admin().get("/api/system/alerts?source=system").expect(200);
+    let alerts = alerts["alerts"].as_array().unwrap();
+    let mut told: Vec<_> =
+        alerts.iter().map(|a| (a["fingerprint"].as_str().unwrap(), a["severity"].as_str().unwrap())).collect();
+    told.sort_unstable();
+    assert_eq!(told, [("disk", "critical"), ("workers", "critical")]);
+    assert!(alerts.iter().all(|alert| alert["occurrences"] == 1), "a state that lasts is no second event: {alerts:?}");
+    let others = server.with(&server.house.stranger.token).get("/api/system/alerts").expect(200);
+    assert_eq!(others["alerts"], json!([]), "the installation's state is the operator's");
+    look(Disk { free_bytes: 50, total_bytes: 100 });
+    let disk = server.admin().get("/api/system/alerts?fingerprint=disk").expect(200)["alerts"][0].clone();
+    assert_eq!(disk["status"], "resolved");
+    assert!(
+        disk["resolvedAt"].is_string() && clock::now().to_rfc3339() > disk["createdAt"].as_str().unwrap().to_owned()
+    );
+}
+
+#[test]
+fn a_job_is_listed_cancelled_and_run_again() {
+    let server = Server::start();
+    let admin = server.admin();
+    for n in 0..3 {
+        let body = json!({"severity": "error", "title": format!("x{n}")});
+        admin.post("/api/system/alerts", &body).expect(201);
+    }
+    let first = admin.get("/api/system/jobs?status=waiting&limit=2").expect(200);
+    let cursor = first["nextCursor"].as_str().unwrap();
+    let second = admin.get(&format!("/api/system/jobs?status=waiting&limit=2&cursor={cursor}")).expect(200);
+    assert_eq!((first["jobs"].as_array().unwrap().len(), second["jobs"].as_array().unwrap().len()), (2, 1));
+    let path = format!("/api/system/jobs/{}", first["jobs"][0]["id"].as_str().unwrap());
+    assert!(first["jobs"][0].get("payload").is_none(), "what it carries stays inside");
+    assert_eq!(admin.post(&format!("{path}/retry"), &json!({})).refused(409), "not_failed");
+    assert_eq!(admin.post(&format!("{path}/cancel"), &json!({})).expect(200)["job"]["status"], "cancelled");
+    assert_eq!(admin.post(&format!("{path}/cancel"), &json!({})).refused(409), "not_waiting");
+    assert_eq!(admin.post(&format!("{path}/retry"), &json!({})).expect(200)["job"]["status"], "waiting");
+    assert_eq!(admin.get(&path).expect(200)["job"]["kind"], "alert_notification");
+    let stranger = server.with(&server.house.stranger.token);
+    for client in [server.rep(), server.manager()] {
+        client.get("/api/system/jobs").refused(403);
+        client.post(&format!("{path}/retry"), &json!({})).refused(403);
+    }
+    stranger.post(&format!("{path}/cancel"), &json!({})).refused(404);
+    assert_eq!(admin.get("/api/system/jobs?status=lost").status, 400);
+}
+
+#[test]
+fn figures_are_of_what_the_caller_sees() {
+    let server = Server::start();
+    let admin = server.admin();
+    let lead = |unit: &Value| json!({"lastName": "Lead", "businessUnitId": unit});
+    for unit in [json!(server.house.unit), json!(server.house.other_unit), Value::Null] {
+        admin.post("/api/leads", &lead(&unit)).expect(201);
+    }
+    admin.post("/api/deals", &json!({"title": "Deal"})).expect(201);
+    admin.post("/api/system/alerts", &json!({"severity": "error", "title": "x"})).expect(201);
+    let stats = |client: Client<'_>| client.get("/api/system/stats").expect(200)["stats"].clone();
+    let all = stats(admin);
+    assert_eq!(all["leadsCount"], 3);
+    assert_eq!((&all["dealsCount"], &all["openDealsCount"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&all["queueDepth"], &all["unacknowledgedAlerts"], &all["failedJobs"]),
+        (&json!(1), &json!(1), &json!(0))
+    );
+    assert_eq!(stats(server.rep())["leadsCount"], 2, "not that of the other unit");
+    assert_eq!(stats(server.with(&server.house.stranger.token))["leadsCount"], 0);
+    server.nobody().get("/api/system/stats").refused(401);
+    assert_eq!(admin.get("/api/system/stats?x=1").refused(400), "unknown_parameter");
+}
+
+#[test]
+fn metrics_are_for_this_machine_and_administrators() {
+    let server = Server::governed();
+    server.admin().get("/api/leads").expect(200);
+    let text = server.nobody().get("/metrics").expect(200);
+    let text = text.as_str().unwrap();
+    let request = "http_server_request_duration_seconds_count{http_request_method=\"GET\",http_route=\"/api/leads\",\
+                   http_response_status_code=\"200\"}";
+    assert!(text.contains(request), "{text}");
+    for (name, ..) in METRICS {
+        let is_elsewhere = [
+            "heimdell_jobs_total",
+            "heimdell_jobs_waiting",
+            "heimdell_jobs_active",
+            "heimdell_jobs_failed",
+            "heimdell_jobs_oldest_ready_seconds",
+        ];
+        assert!(is_elsewhere.contains(&name) || text.contains(name), "{name} is not printed:\n{text}");
+    }
+    let own = server.house.admin.email.split('@').nth(1).unwrap();
+    assert!(!text.contains(own) && !text.contains("organization="), "{text}");
+    let forwarded = [("x-forwarded-for", "203.0.113.9")];
+    assert_eq!(server.nobody().send("GET", "/metrics", &forwarded, None).status, 401);
+    assert_eq!(server.rep().send("GET", "/metrics", &forwarded, None).status, 403);
+    assert_eq!(server.admin().send("GET", "/metrics", &forwarded, None).status, 200);
+}
+
+#[test]
+fn the_dashboard_and_the_rules_name_metrics_that_are_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/monitoring");
+    for file in ["dashboard.json", "alerts.yaml"] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let ours = ["heimdell_", "http_server_", "db_client_", "process_start_"];
+        let named: Vec<_> = words.filter(|word| ours.iter().any(|prefix| word.starts_with(prefix))).collect();
+        assert!(named.len() > 8, "{file} names {named:?}");
+        for name in named {
+            let stem =
+                ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+            let is_known = METRICS.iter().any(|(known, ..)| *known == name || *known == stem);
+            assert!(is_known, "{file} names {name}, which is not printed");
+        }
+    }
+}

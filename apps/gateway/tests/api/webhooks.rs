@@ -1,0 +1,351 @@
+//! Webhooks over HTTP, both ways: real receivers on loopback, a real worker, real signatures.
+use std::{sync::Arc, thread};
+
+use chrono::{TimeDelta, Utc};
+use crm_core::clock;
+use crm_ops::{
+    runner::Running,
+    webhooks::signature::{self, Message, Secret, SignatureError},
+};
+use crm_policy::PolicyGates;
+use diesel::RunQueryDsl;
+use gateway::worker;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Reply, Server, equipment},
+    receiver::{Receiver, until},
+};
+
+fn work(server: &Server) -> Running {
+    let runner = worker::runner(server.door.database().clone(), Arc::new(PolicyGates::new()));
+    equipment().plugged_into(runner).start().unwrap()
+}
+
+fn webhook(server: &Server, receiver: &Receiver, more: Value) -> (String, Secret) {
+    let mut body = json!({"url": receiver.url, "events": ["deal.*"]});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let made = server.admin().post("/api/webhooks", &body).expect(201);
+    let webhook = &made["webhook"];
+    (id(webhook), Secret::parse(webhook["secret"].as_str().unwrap()).unwrap())
+}
+
+fn id(record: &Value) -> String {
+    record["id"].as_str().unwrap().to_owned()
+}
+
+fn deal(server: &Server, title: &str) -> String {
+    id(&server.admin().post("/api/deals", &json!({"title": title})).expect(201)["deal"])
+}
+
+fn rename(server: &Server, deal: &str, title: &str) {
+    server.admin().patch(&format!("/api/deals/{deal}"), &json!({"title": title})).expect(200);
+}
+
+fn events(server: &Server, query: &str) -> Vec<Value> {
+    let list = server.admin().get(&format!("/api/system/webhook-events?{query}")).expect(200);
+    list["webhookEvents"].as_array().unwrap().clone()
+}
+
+fn run(server: &Server, sql: &str) {
+    diesel::sql_query(sql).execute(&mut server.database.connect()).unwrap();
+}
+
+#[test]
+fn what_happens_is_told_in_order_signed_and_listed() {
+    let (server, receiver) = (Server::governed(), Receiver::start());
+    deal(&server, "Before anybody wanted to know");
+    let (webhook, secret) = webhook(&server, &receiver, json!({}));
+    let worker = work(&server);
+    let deal = deal(&server, "One");
+    for title in ["Two", "Three", "Four"] {
+        rename(&server, &deal, title);
+    }
+    server.admin().post("/api/leads", &json!({"lastName": "Not asked for"})).expect(201);
+    let seen = receiver.wait_for(4);
+    let told: Vec<_> = seen.iter().map(|it| (it.text("type"), it.body["data"]["version"].as_i64().unwrap())).collect();
+    assert_eq!(
+        told.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(),
+        ["deal.created", "deal.updated", "deal.updated", "deal.updated"]
+    );
+    assert!(told.is_sorted_by_key(|(_, version)| *version), "{told:?}");
+    for it in &seen {
+        assert_eq!(it.verify(&[&secret]), Ok(()));
+        assert_eq!((it.text("id"), it.text("entityType")), (it.header("webhook-id"), "deal".to_owned()));
+        assert_eq!(it.body["data"]["id"], json!(deal));
+        assert_eq!(it.verify(&[&Secret::from_bytes(&[7; 32]).unwrap()]), Err(SignatureError::InvalidSignature));
+    }
+    until(|| events(&server, "status=delivered").len() == 4);
+    let all = events(&server, &format!("webhookId={webhook}&event=deal.updated&direction=out&from=2020-01-01"));
+    assert_eq!((all.len(), &all[0]["responseStatus"], &all[0]["attempts"]), (3, &json!(200), &json!(1)));
+    assert!(events(&server, "direction=in").is_empty() && events(&server, "to=2020-01-01").is_empty());
+
+    let path = format!("/api/webhooks/{webhook}");
+    let renewed = server.admin().post(&format!("{path}/renew-secret"), &json!({})).expect(200);
+    let new = Secret::parse(renewed["webhook"]["secret"].as_str().unwrap()).unwrap();
+    server.admin().post(&format!("{path}/test"), &json!({})).expect(202);
+    let test = receiver.wait_for(5).pop().unwrap();
+    assert_eq!(test.text("type"), "webhook.test");
+    assert_eq!((test.verify(&[&new]), test.verify(&[&secret])), (Ok(()), Ok(())), "both sign for a day");
+    assert!(server.admin().get(&path).expect(200)["webhook"].get("secret").is_none());
+    worker.stop();
+}
+
+#[test]
+fn a_message_waits_for_the_one_before_it_and_for_nobody_else() {
+    let (server, receiver) = (Server::governed(), Receiver::start());
+    webhook(&server, &receiver, json!({}));
+    receiver.answer_next("500 Oops", "");
+    let worker = work(&server);
+    let first = deal(&server, "First");
+    receiver.wait_for(1);
+    rename(&server, &first, "First again");
+    let second = deal(&server, "Second");
+    let seen = receiver.wait_for(2);
+    assert_eq!(seen[1].body["data"]["id"], json!(second));
+    until(|| events(&server, "status=pending").len() == 2);
+    let failed = &events(&server, "status=pending&event=deal.created")[0];
+    assert_eq!((&failed["responseStatus"], &failed["responseExcerpt"]), (&json!(500), &json!("seen")));
+    assert!(failed["nextAttemptAt"].as_str().unwrap() > failed["createdAt"].as_str().unwrap());
+
+    run(&server, "UPDATE webhook_events SET next_attempt_at = now() WHERE status = 'pending'");
+    run(&server, "UPDATE queue_jobs SET run_at = now() WHERE status = 'waiting' AND kind = 'deliver_webhook'");
+    let seen = receiver.wait_for(4);
+    let kinds: Vec<_> = seen.iter().map(|it| it.text("type")).collect();
+    assert_eq!(kinds, ["deal.created", "deal.created", "deal.created", "deal.updated"]);
+    assert_eq!(seen[0].header("webhook-id"), seen[2].header("webhook-id"), "another try of the same message");
+    worker.stop();
+}
+
+#[test]
+fn an_endpoint_that_asks_for_patience_is_left_alone() {
+    let (server, receiver) = (Server::governed(), Receiver::start());
+    let (webhook, _) = webhook(&server, &receiver, json!({}));
+    receiver.answer_next("429 Slow down", "retry-after: 900\r\n");
+    let worker = work(&server);
+    deal(&server, "One");
+    receiver.wait_for(1);
+    let paused = || server.admin().get(&format!("/api/webhooks/{webhook}")).expect(200)["webhook"].clone();
+    until(|| paused()["pausedUntil"].is_string());
+    let before = clock::now();
+    deal(&server, "Two");
+    until(|| events(&server, "status=pending").len() == 2);
+    let waits = "SELECT 1 FROM queue_jobs WHERE kind = 'deliver_webhook' AND status = 'waiting' AND run_at > now() + interval '10 min'";
+    until(|| diesel::sql_query(waits).execute(&mut server.database.connect()).unwrap() == 2);
+    assert_eq!(receiver.seen().len(), 1);
+    let until = paused()["pausedUntil"].as_str().unwrap().parse::<chrono::DateTime<Utc>>().unwrap();
+    assert!(until > before + TimeDelta::minutes(14), "{until}");
+    worker.stop();
+}
+
+#[test]
+fn who_is_gone_or_fails_for_days_is_disabled_and_can_be_told_later() {
+    let (server, receiver) = (Server::governed(), Receiver::start());
+    let (webhook, _) = webhook(&server, &receiver, json!({}));
+    let path = format!("/api/webhooks/{webhook}");
+    let read = || server.admin().get(&path).expect(200)["webhook"].clone();
+    let alerts = || server.admin().get("/api/system/alerts?source=webhooks").expect(200)["alerts"].clone();
+    let worker = work(&server);
+    receiver.answer_next("410 Gone", "");
+    let missed = deal(&server, "Missed");
+    until(|| read()["isActive"] == json!(false));
+    assert_eq!(read()["disabledReason"], json!("gone"));
+    assert_eq!(
+        server.admin().get("/api/system/webhook-events/failed").expect(200)["webhookEvents"][0]["responseStatus"],
+        410
+    );
+    assert_eq!(alerts()[0]["title"], json!("A webhook was disabled"));
+    rename(&server, &missed, "Missed too");
+    assert_eq!(server.admin().post(&format!("{path}/test"), &json!({})).refused(409), "not_active");
+
+    server.admin().patch(&path, &json!({"isActive": true})).expect(200);
+    assert_eq!((read()["disabledReason"].clone(), alerts()[0]["resolvedAt"].is_string()), (Value::Null, true));
+    let range = json!({"from": clock::now() - TimeDelta::hours(1), "to": clock::now() + TimeDelta::hours(1)});
+    let replayed = server.admin().post(&format!("{path}/replay"), &range).expect(202);
+    assert_eq!(replayed["replay"]["count"], 2, "what failed, and what was never sent");
+    let seen = receiver.wait_for(3);
+    assert_eq!([seen[1].text("type"), seen[2].text("type")], ["deal.created", "deal.updated"]);
+    until(|| events(&server, "status=delivered").len() == 2);
+    let again = server.admin().post(&format!("{path}/replay"), &range).expect(202);
+    assert_eq!(again["replay"]["count"], 0);
+    assert_eq!(
+        server.admin().post(&format!("{path}/replay"), &json!({"from": range["to"], "to": range["from"]})).bad_fields(),
+        ["to"]
+    );
+
+    let one = id(&events(&server, "event=deal.updated")[0]);
+    server.admin().post(&format!("/api/system/webhook-events/{one}/replay"), &json!({})).expect(202);
+    let seen = receiver.wait_for(4);
+    assert_eq!(seen[3].header("webhook-id"), seen[2].header("webhook-id"));
+
+    receiver.answer_next("500 Oops", "");
+    run(&server, "UPDATE webhooks SET failing_since = now() - interval '6 days'");
+    deal(&server, "The last straw");
+    until(|| read()["disabledReason"] == json!("failing"));
+    worker.stop();
+}
+
+#[test]
+fn a_message_shows_what_its_role_and_unit_see() {
+    let (server, receiver) = (Server::governed(), Receiver::start());
+    let hide = json!({"name": "Values are for managers", "role": "SALES_REP", "action": "view_field", "resource": "deal", "field": "value", "effect": "deny"});
+    server.admin().post("/api/policies", &hide).expect(201);
+    webhook(&server, &receiver, json!({"role": "SALES_REP", "businessUnitId": server.house.unit}));
+    let worker = work(&server);
+    let make = |title: &str, unit: &str| {
+        let body = json!({"title": title, "value": 77777.77, "businessUnitId": unit});
+        id(&server.admin().post("/api/deals", &body).expect(201)["deal"])
+    };
+    make("Elsewhere", &server.house.other_unit.to_string());
+    let here = make("Here", &server.house.unit.to_string());
+    server.admin().patch(&format!("/api/deals/{here}"), &json!({"value": 77777.78, "title": "Still here"})).expect(200);
+    server.admin().delete(&format!("/api/deals/{here}")).expect(204);
+    let seen = receiver.wait_for(3);
+    assert_eq!(
+        seen.iter().map(|it| it.text("type")).collect::<Vec<_>>(),
+        ["deal.created", "deal.updated", "deal.deleted"]
+    );
+    for it in &seen {
+        assert_eq!(it.body["data"]["id"], json!(here));
+        assert!(!it.raw.contains("77777"), "{}", it.raw);
+    }
+    assert_eq!(seen[1].body["changedFields"], json!(["title"]));
+    assert_eq!(seen[2].body["data"], json!({"id": here}), "what is gone is told by its id");
+    worker.stop();
+}
+
+#[test]
+fn a_bad_webhook_is_refused_field_by_field() {
+    let server = Server::governed();
+    let make = |body: Value| server.admin().post("/api/webhooks", &body);
+    assert_eq!(make(json!({})).bad_fields(), ["events", "url"]);
+    assert_eq!(make(json!({"url": "ftp://x.example", "events": ["deal.moved"]})).bad_fields(), ["events", "url"]);
+    assert_eq!(
+        make(json!({"url": "https://u:p@x.example", "events": ["*"], "role": "BOSS"})).bad_fields(),
+        ["role", "url"]
+    );
+    for client in [server.rep(), server.manager()] {
+        client.get("/api/webhooks").refused(403);
+        client.get("/api/system/webhook-events").refused(403);
+        client.post("/api/webhooks", &json!({"url": "https://x.example", "events": ["*"]})).refused(403);
+        client.post("/api/webhooks/sources", &json!({"name": "x"})).refused(403);
+    }
+    assert_eq!(
+        server.admin().get("/api/system/webhook-events/failed?status=pending").refused(400),
+        "unknown_parameter"
+    );
+}
+
+/// A source and what signs in its name.
+struct Source<'s> {
+    server: &'s Server,
+    path: String,
+    secret: Secret,
+}
+
+impl<'s> Source<'s> {
+    fn make(server: &'s Server) -> (Self, String) {
+        let made = server.admin().post("/api/webhooks/sources", &json!({"name": "Mail"})).expect(201);
+        let source = &made["webhookSource"];
+        let secret = Secret::parse(source["secret"].as_str().unwrap()).unwrap();
+        let path = source["path"].as_str().unwrap().to_owned();
+        assert!(path.starts_with("/api/webhooks/in/"));
+        (Self { server, path, secret }, id(source))
+    }
+
+    fn send(&self, id: &str, body: &Value) -> Reply {
+        self.send_at(id, body.to_string().into_bytes(), 0)
+    }
+
+    fn send_at(&self, id: &str, body: Vec<u8>, ago: i64) -> Reply {
+        let sent_at = clock::now() - TimeDelta::seconds(ago);
+        let message = Message { id, sent_at, body: &body };
+        let signature = signature::sign(std::slice::from_ref(&self.secret), &message).unwrap();
+        self.send_signed(id, sent_at.timestamp(), &signature, body)
+    }
+
+    fn send_signed(&self, id: &str, timestamp: i64, signature: &str, body: Vec<u8>) -> Reply {
+        let timestamp = timestamp.to_string();
+        let headers = [("webhook-id", id), ("webhook-timestamp", &timestamp), ("webhook-signature", signature)];
+        self.server.nobody().send_bytes("POST", &self.path, &headers, body)
+    }
+}
+
+fn mail_event(kind: &str, email: &str) -> Value {
+    json!({"type": kind, "timestamp": "2025-12-16T10:00:00Z", "data": {"email": email, "reason": "Mailbox is full"}})
+}
+
+#[test]
+fn a_message_from_outside_is_verified_and_has_one_effect() {
+    let server = Server::governed();
+    let (source, source_id) = Source::make(&server);
+    let lead = id(&server
+        .admin()
+        .post("/api/leads", &json!({"lastName": "Ann", "email": "ann_1@x.example"}))
+        .expect(201)["lead"]);
+    server.admin().post("/api/leads", &json!({"lastName": "Bob", "email": "annX1@x.example"})).expect(201);
+    let worker = work(&server);
+    let complaint = mail_event("email.complained", "Ann_1@x.example");
+    let mut statuses = thread::scope(|scope| {
+        let both = [0, 1].map(|_| scope.spawn(|| source.send("evt_1", &complaint).status));
+        both.map(|one| one.join().unwrap())
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 202], "one is stored, one is known");
+    until(|| events(&server, "direction=in&status=processed").len() == 1);
+    source.send("evt_1", &complaint).expect(200);
+    assert_eq!(source.send("evt_1", &mail_event("email.bounced", "ann_1@x.example")).refused(409), "other_body");
+
+    let activities = server.admin().get("/api/activities").expect(200)["activities"].clone();
+    assert_eq!(activities.as_array().unwrap().len(), 1, "{activities}");
+    assert_eq!((&activities[0]["leadId"], &activities[0]["body"]), (&json!(lead), &json!("Mailbox is full")));
+    assert_eq!(server.admin().get(&format!("/api/leads/{lead}")).expect(200)["lead"]["doNotContact"], true);
+    let history = server.admin().get(&format!("/api/field-history/lead/{lead}?fieldName=doNotContact")).expect(200);
+    let rows = history["fieldHistory"].as_array().unwrap();
+    assert_eq!(
+        (rows.len(), &rows[0]["reasonCode"], &rows[0]["actor"]),
+        (1, &json!("customer_request"), &json!("system"))
+    );
+
+    source.send("evt_2", &json!({"type": "invoice.paid", "data": {}})).expect(202);
+    source.send("evt_3", &mail_event("email.bounced", "nobody@x.example")).expect(202);
+    until(|| events(&server, &format!("sourceId={source_id}&status=ignored")).len() == 2);
+    let stored = id(&events(&server, "status=processed")[0]);
+    server.admin().post(&format!("/api/system/webhook-events/{stored}/replay"), &json!({})).expect(202);
+    until(|| events(&server, "status=processed&attempts=2").len() == 1);
+    worker.stop();
+}
+
+#[test]
+fn a_message_that_is_not_the_sources_is_refused() {
+    let server = Server::governed();
+    let (source, source_id) = Source::make(&server);
+    let body = mail_event("email.bounced", "ann@x.example");
+    let bytes = || body.to_string().into_bytes();
+    let now = clock::now().timestamp();
+    let refused = [
+        source.send_signed("evt", now, "v1,AAAA", bytes()),
+        source.send_signed("evt", now, "", bytes()),
+        source.send_at("evt", bytes(), 301),
+        source.send_at("evt", bytes(), -330),
+        server.nobody().send_bytes("POST", &source.path, &[], bytes()),
+    ];
+    for reply in refused {
+        assert_eq!(reply.refused(401), "invalid_signature");
+    }
+    assert_eq!(source.send_at("evt", b"no json".to_vec(), 0).refused(400), "invalid_message");
+    assert_eq!(source.send("evt", &json!({"data": 1})).refused(400), "invalid_message");
+    assert_eq!(source.send("evt", &json!({"type": "a", "b": "\u{0}"})).refused(400), "invalid_message");
+    assert!(events(&server, "").is_empty(), "nothing of it is stored");
+    server.nobody().send_bytes("POST", "/api/webhooks/in/nobody", &[], bytes()).refused(404);
+
+    let path = format!("/api/webhooks/sources/{source_id}");
+    let renewed = server.admin().post(&format!("{path}/renew-secret"), &json!({})).expect(200);
+    assert!(renewed["webhookSource"]["secret"].as_str().unwrap().starts_with("whsec_"));
+    source.send("evt", &body).expect(202);
+    assert_eq!(server.admin().post("/api/webhooks/sources", &json!({"name": "MAIL"})).bad_fields(), ["name"]);
+    server.admin().patch(&path, &json!({"isActive": false})).expect(200);
+    source.send("evt", &body).refused(404);
+    server.admin().delete(&path).expect(204);
+    assert!(events(&server, "").is_empty());
+}

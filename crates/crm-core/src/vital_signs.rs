@@ -1,0 +1,234 @@
+//! The vital signs of an installation, read at once, and what each of them means.
+//!
+//! ```
+//! use crm_core::vital_signs::{Disk, Verdict};
+//! assert_eq!(Disk { free_bytes: 3, total_bytes: 100 }.verdict(), Verdict::Failing);
+//! ```
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{RunQueryDsl, sql_types as st};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    Error, Id, Result,
+    database::{Database, Usage, migrations},
+    jobs::{QueueFigures, WorkerState, figures, workers},
+    organizations::Organization,
+    statement::Statement,
+};
+
+/// What can be read of an installation's state, at one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VitalSigns {
+    /// The database's clock.
+    pub now: DateTime<Utc>,
+    /// How the pool of this process is used.
+    pub pool: Usage,
+    /// Migrations that are not applied.
+    pub pending_migrations: usize,
+    /// The workers that are known.
+    pub workers: Vec<WorkerState>,
+    /// The queues.
+    pub queues: Vec<QueueFigures>,
+    /// When the last backup was verified.
+    pub backup_verified_at: Option<DateTime<Utc>>,
+    /// Alerts that are not resolved, by severity, over all organizations.
+    pub unresolved_alerts: Vec<(String, i64)>,
+    /// Whom an alert about the installation as a whole is told: the organization that was founded first.
+    pub operator: Option<Id<Organization>>,
+}
+
+/// What a vital sign means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Somebody should look at it.
+    Warning,
+    /// Something does not work.
+    Failing,
+}
+
+/// The room on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Disk {
+    /// What is free to this program.
+    pub free_bytes: u64,
+    /// What there is in all.
+    pub total_bytes: u64,
+}
+
+/// A job that could have begun waits longer than this: work piles up.
+pub const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
+/// The last verified backup is older than this: a day and some hours to make it in.
+pub const OLDEST_BACKUP: TimeDelta = TimeDelta::hours(26);
+
+impl VitalSigns {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn read(database: &Database) -> Result<Self> {
+        let pool = database.usage();
+        database.with(|conn| {
+            let pending = migrations::pending(conn).map_err(|error| Error::Unavailable(error.to_string()))?;
+            let text = "SELECT now(), (SELECT max(verified_at) FROM backups), \
+                        (SELECT id FROM organizations ORDER BY created_at, id LIMIT 1)";
+            let (now, backup_verified_at, operator): (_, _, Option<uuid::Uuid>) =
+                Statement::<(st::Timestamptz, st::Nullable<st::Timestamptz>, st::Nullable<st::Uuid>)>::new(text, None)
+                    .get_result(conn)?;
+            let text = "SELECT severity, count(*) FROM alerts WHERE resolved_at IS NULL GROUP BY severity";
+            Ok(Self {
+                now,
+                pool,
+                pending_migrations: pending.len(),
+                workers: workers(conn)?,
+                queues: figures(conn)?,
+                backup_verified_at,
+                unresolved_alerts: Statement::<(st::Text, st::BigInt)>::new(text, None).load(conn)?,
+                operator: operator.map(Id::from),
+            })
+        })
+    }
+
+    /// Is the schema current?
+    pub fn migrations(&self) -> Verdict {
+        if self.pending_migrations == 0 { Verdict::Ok } else { Verdict::Failing }
+    }
+
+    /// Does somebody do jobs? One worker that is silent is a warning, none alive a failure.
+    pub fn workers(&self) -> Verdict {
+        let alive = self.workers.iter().filter(|worker| worker.is_alive).count();
+        match alive {
+            0 => Verdict::Failing,
+            n if n < self.workers.len() => Verdict::Warning,
+            _ => Verdict::Ok,
+        }
+    }
+
+    /// For how long the oldest job has waited that could have begun.
+    pub fn oldest_waiting_seconds(&self) -> i64 {
+        self.queues.iter().filter_map(|queue| queue.oldest_waiting_seconds).max().unwrap_or_default()
+    }
+
+    /// Are jobs done in time?
+    pub fn backlog(&self) -> Verdict {
+        if self.oldest_waiting_seconds() > LONGEST_WAIT.num_seconds() { Verdict::Warning } else { Verdict::Ok }
+    }
+
+    /// Is there a backup, not too old, that was verified?
+    pub fn backup(&self) -> Verdict {
+        let is_fresh = self.backup_verified_at.is_some_and(|at| self.now - at <= OLDEST_BACKUP);
+        if is_fresh { Verdict::Ok } else { Verdict::Warning }
+    }
+}
+
+impl Disk {
+    /// The disk that a folder lies on; that of the nearest one above that is there.
+    ///
+    /// # Errors
+    /// What the system says.
+    #[allow(clippy::useless_conversion, reason = "macOS counts blocks in 32 bits")]
+    pub fn of(folder: &Path) -> std::io::Result<Self> {
+        let folder = std::path::absolute(folder)?;
+        let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(&folder);
+        let facts = nix::sys::statvfs::statvfs(there)?;
+        let size = u64::from(facts.fragment_size());
+        Ok(Self {
+            free_bytes: u64::from(facts.blocks_available()) * size,
+            total_bytes: u64::from(facts.blocks()) * size,
+        })
+    }
+
+    /// Is there room? Below 15 % somebody should look; below 5 % writes may soon fail.
+    pub fn verdict(&self) -> Verdict {
+        let below = |percent: u128| u128::from(self.free_bytes) * 100 < u128::from(self.total_bytes) * percent;
+        match (below(5), below(15)) {
+            (true, _) => Verdict::Failing,
+            (false, true) => Verdict::Warning,
+            (false, false) => Verdict::Ok,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn signs() -> VitalSigns {
+        VitalSigns {
+            now: "2026-01-05T09:00:00Z".parse().unwrap(),
+            pool: Usage { open: 1, idle: 1, max: 8 },
+            pending_migrations: 0,
+            workers: Vec::new(),
+            queues: Vec::new(),
+            backup_verified_at: None,
+            unresolved_alerts: Vec::new(),
+            operator: None,
+        }
+    }
+
+    fn worker(is_alive: bool) -> WorkerState {
+        let at = signs().now;
+        let (host, program_version) = ("host".into(), "1".into());
+        WorkerState {
+            id: Uuid::nil(),
+            host,
+            pid: 1,
+            program_version,
+            queues: Vec::new(),
+            started_at: at,
+            heartbeat_at: at,
+            is_alive,
+        }
+    }
+
+    #[test]
+    fn workers_are_judged_by_those_alive() {
+        let table: [(&[bool], Verdict); 4] = [
+            (&[], Verdict::Failing),
+            (&[false], Verdict::Failing),
+            (&[true, false], Verdict::Warning),
+            (&[true, true], Verdict::Ok),
+        ];
+        for (alive, verdict) in table {
+            let signs = VitalSigns { workers: alive.iter().map(|alive| worker(*alive)).collect(), ..signs() };
+            assert_eq!(signs.workers(), verdict, "{alive:?}");
+        }
+    }
+
+    #[test]
+    fn ages_are_judged_at_their_limits() {
+        let queue = |oldest_waiting_seconds| QueueFigures {
+            name: "default".into(),
+            waiting: 1,
+            active: 0,
+            failed: 0,
+            completed_24h: 0,
+            oldest_waiting_seconds,
+        };
+        for (waited, verdict) in [(None, Verdict::Ok), (Some(300), Verdict::Ok), (Some(301), Verdict::Warning)] {
+            assert_eq!(VitalSigns { queues: vec![queue(waited)], ..signs() }.backlog(), verdict, "{waited:?}");
+        }
+        let now = signs().now;
+        for (hours, verdict) in [(26, Verdict::Ok), (27, Verdict::Warning)] {
+            let at = Some(now - TimeDelta::hours(hours));
+            assert_eq!(VitalSigns { backup_verified_at: at, ..signs() }.backup(), verdict, "{hours}");
+        }
+        assert_eq!(signs().backup(), Verdict::Warning, "there never was one");
+        assert_eq!(VitalSigns { pending_migrations: 1, ..signs() }.migrations(), Verdict::Failing);
+    }
+
+    #[test]
+    fn a_disk_is_judged_by_its_share_of_room() {
+        for (free, verdict) in [(100, Verdict::Ok), (15, Verdict::Ok), (14, Verdict::Warning), (4, Verdict::Failing)] {
+            assert_eq!(Disk { free_bytes: free, total_bytes: 100 }.verdict(), verdict, "{free}");
+        }
+        assert!(Disk::of(Path::new("/nowhere/at/all")).unwrap().total_bytes > 0);
+    }
+}

@@ -1,0 +1,2 @@
+DROP INDEX queue_jobs_failed_idx;
+DROP TABLE alerts;

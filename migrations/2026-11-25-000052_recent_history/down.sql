@@ -1,0 +1,2 @@
+DROP INDEX field_history_field_name_idx;
+DROP INDEX field_history_changed_by_idx;
