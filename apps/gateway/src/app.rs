@@ -29,7 +29,8 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
-    call::RequestId, document, endpoint::Endpoint, equipment::Equipment, metrics, problem::Problem, turns::Turns,
+    call::RequestId, document, endpoint::Endpoint, equipment::Equipment, live::Live, metrics, problem::Problem,
+    turns::Turns,
 };
 
 /// What every request may use.
@@ -42,6 +43,8 @@ pub struct App {
     pub hashes: Arc<Semaphore>,
     /// As many long files as may be written at a time.
     pub files: Arc<Semaphore>,
+    /// Who listens for events.
+    pub live: Arc<Live>,
     /// When the process began.
     pub started_at: DateTime<Utc>,
     /// No new work is wanted: the process is about to stop.
@@ -68,6 +71,7 @@ impl App {
             turns: Turns::new(connections)?,
             files: Arc::new(Semaphore::new((connections / 2).max(1))),
             hashes: Arc::new(Semaphore::new(cores)),
+            live: Arc::default(),
             started_at: clock::now(),
             draining,
             data_folder: PathBuf::from("."),

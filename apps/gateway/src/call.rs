@@ -3,13 +3,13 @@
 //! Nothing of the request is judged before the caller is known: a body that is no JSON, asked by nobody, is a 401. So
 //! the extractor never fails; what is wrong with a request is told by the methods of [`Request`], inside the
 //! transaction, in the order in which they are asked.
-use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
     dev::Payload,
     http::{StatusCode, header},
-    web::{self, Bytes, BytesMut},
+    web::{self, Bytes},
 };
 use crm_core::{
     Error, Id, Patch, Result, Tx, bodies, clock,
@@ -18,16 +18,17 @@ use crm_core::{
     sessions::tokens::Secret,
 };
 use crm_policy::approvals;
-use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{app::App, problem::Problem, reply::Answer, turns::while_the_database_answers};
-
-/// The largest JSON body.
-pub const LARGEST_BODY: usize = 1024 * 1024;
-/// How long a body may take to arrive.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
+use crate::{
+    app::App,
+    body::{self, Refused},
+    idempotency::Attempt,
+    problem::Problem,
+    reply::Answer,
+    turns::while_the_database_answers,
+};
 
 /// What a handler answers.
 pub type Reply = HttpResponse;
@@ -45,7 +46,11 @@ pub struct Request {
     query: String,
     content_type: Option<String>,
     if_match: Option<String>,
+    /// The last event that the client has got.
+    pub last_event_id: Option<String>,
     body: Result<Bytes, Refused>,
+    /// Was it sent before?
+    pub attempt: Attempt,
     /// Names the request.
     pub id: String,
     /// Where it comes from: the address of the client.
@@ -56,14 +61,6 @@ pub struct Request {
     pub is_forwarded: bool,
     /// Does the console send it?
     pub is_console: bool,
-}
-
-/// A body that did not arrive whole.
-#[derive(Debug, Clone, Copy)]
-enum Refused {
-    TooLarge,
-    TooSlow,
-    Broken,
 }
 
 /// The id that the middleware gave the request.
@@ -85,26 +82,10 @@ impl FromRequest for Call {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let app = App::of(&request)?;
-            let body = receive(payload).await;
+            let body = body::receive(payload).await;
             Ok(Self { caller: caller(&request), request: Request::new(&request, body), app })
         })
     }
-}
-
-/// Reads a body within its limits.
-async fn receive(mut payload: Payload) -> Result<Bytes, Refused> {
-    let read = async {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Refused::Broken)?;
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(Refused::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
-    };
-    tokio::time::timeout(BODY_DEADLINE, read).await.unwrap_or(Err(Refused::TooSlow))
 }
 
 /// Who sends a request, as far as it says.
@@ -124,13 +105,16 @@ pub fn caller(request: &HttpRequest) -> Caller {
 impl Request {
     fn new(request: &HttpRequest, body: Result<Bytes, Refused>) -> Self {
         let text = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let id = RequestId::of(request).to_string();
         Self {
             places: request.match_info().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             query: request.query_string().to_owned(),
             content_type: text("content-type"),
             if_match: text("if-match"),
+            last_event_id: text("last-event-id"),
             body,
-            id: RequestId::of(request).to_string(),
+            attempt: Attempt::of(request, &id),
+            id,
             address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
             user_agent: text("user-agent").unwrap_or_default().chars().take(300).collect(),
             is_forwarded: ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| text(name).is_some()),
@@ -287,6 +271,17 @@ impl Request {
         })
     }
 
+    /// Does `work` unless the same request, by its key, was done before.
+    ///
+    /// # Errors
+    /// As [`Attempt::once`].
+    pub fn once(&self, tx: &mut Tx<'_>, work: impl FnOnce(&mut Tx<'_>, &Self) -> Result<Answer>) -> Result<Answer> {
+        if !self.attempt.is_keyed() {
+            return work(tx, self);
+        }
+        self.attempt.once(tx, [self.bytes()?.as_ref()], |tx| work(tx, self))
+    }
+
     fn json_bytes(&self) -> Result<&Bytes> {
         let body = self.bytes()?;
         let json = |text: &str| {
@@ -337,23 +332,29 @@ impl Call {
         (self.app, self.caller, self.request)
     }
 
-    /// Answers from a read: one connection, no transaction, the caller authenticated on it first.
+    /// Answers from a read: one connection, no transaction, the caller authenticated on it first. A POST that only reads
+    /// and has a key needs a transaction to keep its answer in.
     pub async fn read(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
+        if self.request.attempt.is_keyed() {
+            return self.write(work).await;
+        }
         self.run(move |app, caller, request| app.door.read(caller, |tx| work(tx, request))).await
     }
 
     /// Answers from one transaction, committed when `work` succeeds and undone otherwise.
     pub async fn write(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
-        self.run(move |app, caller, request| app.door.write(caller, |tx| work(tx, request))).await
+        self.run(move |app, caller, request| app.door.write(caller, |tx| request.once(tx, work))).await
     }
 
     /// As [`Call::write`], of one record through its own command: what somebody else has to approve first is kept as a
     /// request for approval, in a transaction of its own, and answered with 202.
     pub async fn propose(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
-        self.run(move |app, caller, request| match app.door.write(caller, |tx| work(tx, request)) {
+        self.run(move |app, caller, request| match app.door.write(caller, |tx| request.once(tx, work)) {
             Err(Error::NeedsApproval(proposal)) => app.door.write(caller, |tx| {
-                let body = request.object().unwrap_or_default();
-                crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
+                request.once(tx, |tx, request| {
+                    let body = request.object().unwrap_or_default();
+                    crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
+                })
             }),
             done => done,
         })

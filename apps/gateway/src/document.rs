@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     endpoint::{Access, Endpoint},
-    failures, routes, schemas,
+    failures, idempotency, routes, schemas,
 };
 
 /// What an integrator reads first.
@@ -91,6 +91,9 @@ fn finish(operation: &mut Value, endpoint: &Endpoint, edits: bool) {
         if edits {
             parameters.push(json!({"$ref": "#/components/parameters/IfMatch"}));
         }
+        if endpoint.takes_key {
+            parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
+        }
         parameters.push(json!({"$ref": "#/components/parameters/RequestId"}));
     }
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
@@ -99,6 +102,7 @@ fn finish(operation: &mut Value, endpoint: &Endpoint, edits: bool) {
             ("ETag", is_versioned(response)),
             ("Location", matches!(status.as_str(), "201" | "202")),
             ("Retry-After", status == "503"),
+            ("Idempotency-Replayed", endpoint.takes_key),
         ];
         for (name, _) in applies.into_iter().filter(|(_, applies)| *applies) {
             headers.insert(name.to_owned(), failures::header_reference(&name.replace('-', "")));
@@ -111,7 +115,14 @@ fn finish(operation: &mut Value, endpoint: &Endpoint, edits: bool) {
 fn parameters() -> Value {
     let text = |name: &str, schema: &Value, words: &str| schemas::parameter("header", name, false, schema, words);
     let etag = "The `ETag` that your change was made for; refused with 412 when it is no longer the current one.";
+    let key = "Names this request among yours, so that sending it again does it once: the same key with the same request \
+         answers as the first time, with `Idempotency-Replayed: true`; with another request it is a 422 \
+         `idempotency_key_reused`, while the first is under way a 409 `idempotency_key_in_use`. 1 to 255 visible ASCII \
+         characters, kept for 24 hours; a random UUID is a good one. What is refused before it is carried out leaves the \
+         key free.";
+    let key_schema = json!({"type": "string", "minLength": 1, "maxLength": 255});
     json!({
+        "IdempotencyKey": text(idempotency::HEADER, &key_schema, key),
         "IfMatch": text("If-Match", &json!({"type": "string", "example": "\"v3\""}), etag),
         "RequestId": text("X-Request-Id", &request_id(), "Names the request, so that its line in the log is found. One that does not fit is replaced by a new one."),
     })
@@ -124,6 +135,10 @@ fn headers() -> Value {
         "ETag": header(json!({"type": "string", "example": "\"v3\""}), "The version as it stands now, for `If-Match`."),
         "Location": header(json!({"type": "string", "format": "uri-reference"}), "Where what was made is read."),
         "RetryAfter": header(json!({"type": "integer", "minimum": 1}), "Seconds until another try is worth it."),
+        "IdempotencyReplayed": header(
+            json!({"type": "string", "enum": ["true"]}),
+            "This answer was given before, to the same request with the same `Idempotency-Key`."
+        ),
         "Allow": header(json!({"type": "string", "example": "GET, POST, HEAD"}), "The methods that the address knows."),
     })
 }

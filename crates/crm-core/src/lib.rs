@@ -53,6 +53,7 @@ pub mod jobs;
 pub mod leads;
 pub mod masks;
 pub mod money;
+pub mod notifications;
 pub mod organizations;
 pub mod page;
 pub mod patch;

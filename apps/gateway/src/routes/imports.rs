@@ -4,12 +4,14 @@ use crm_core::{
     Error, Id, Result, Tx, bodies,
     imports::{self, Import, NewImport, Preview, PreviewOptions},
 };
+use crm_ops::idempotency;
 use serde_json::{Value, json};
 
 use crate::{
     app::App,
     call::{self, Call, Reply, Request, RequestId, refuse},
     endpoint::{Access, Endpoint},
+    idempotency::Attempt,
     reply::Answer,
     schemas,
     stream::{self, Head},
@@ -181,12 +183,27 @@ async fn uploaded(
     request: HttpRequest,
     payload: web::Payload,
     names: &[&str],
-    work: impl FnOnce(&mut crm_core::Tx<'_>, Form) -> Result<Answer> + Send + 'static,
+    work: impl FnOnce(&mut Tx<'_>, Form) -> Result<Answer> + Send + 'static,
 ) -> Reply {
     let id = RequestId::of(&request);
+    let attempt = Attempt::of(&request, &id);
     let done = match upload::receive(&app, &request, payload, names).await {
-        Ok((caller, form)) => call::turn(&app, move |app| app.door.write(&caller, |tx| work(tx, form))).await,
+        Ok((caller, form)) => {
+            call::turn(&app, move |app| app.door.write(&caller, |tx| once(tx, &attempt, form, work))).await
+        }
         Err(error) => Err(error),
     };
     done.map_or_else(|error| refuse(error, &id), Answer::response)
+}
+
+/// Does what a form asks for unless the same form, by its key, was received before. A form without a key is not read
+/// once more.
+fn once(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    form: Form,
+    work: impl FnOnce(&mut Tx<'_>, Form) -> Result<Answer>,
+) -> Result<Answer> {
+    let content = attempt.is_keyed().then(|| idempotency::digest(form.parts())).unwrap_or_default();
+    attempt.once(tx, [content.as_slice()], |tx| work(tx, form))
 }

@@ -68,6 +68,11 @@ impl Things {
             "/api/custom-fields",
             made("/api/custom-fields", json!({"entityType": "lead", "key": "k", "label": "K", "type": "text"})),
         );
+        let given = json!({"title": "For you", "assigneeId": server.house.admin.id});
+        server.manager().post("/api/tasks", &given).expect(201);
+        let told = admin.get("/api/notifications?limit=200").expect(200)["notifications"].as_array().unwrap().clone();
+        let told = told.into_iter().find(|notification| notification["kind"] == "task_assigned").unwrap();
+        keep("/api/notifications", told["id"].clone());
         keep("/api/system/alerts", made("/api/system/alerts", json!({"severity": "info", "title": "Alert"})));
         let webhook = made("/api/webhooks", json!({"url": "https://hooks.acme.example/", "events": ["deal.won"]}));
         let test = format!("/api/webhooks/{}/test", webhook.as_str().unwrap());

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use crm_core::testing::{Person, TestDatabase, TestOrganization};
+use crm_core::{
+    clock,
+    testing::{Person, TestDatabase, TestOrganization},
+};
 use serde_json::Value;
 
 use super::kit::{PROGRAM, Process, refused};
@@ -196,6 +199,23 @@ fn an_import_goes_on_after_the_program_was_killed_and_each_row_lands_once() {
     );
     assert_eq!([count("count(*) FROM deals"), count("count(DISTINCT external_id) FROM deals")], [ROWS; 2]);
     assert_eq!(count("count(*) FROM import_rows WHERE outcome = 'created'"), ROWS);
+}
+
+#[test]
+fn open_event_streams_do_not_keep_a_process_from_ending() {
+    let database = TestDatabase::new();
+    let acme = TestOrganization::new(&database, "acme");
+    let signed_in = Person::sign_in(&acme.door, &acme.rep.email, clock::now()).unwrap();
+    let token = signed_in.caller.bearer.unwrap();
+    let mut server = Process::start(program(&database));
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", token.expose()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.starts_with("id: ")), "the stream does not begin");
+    server.terminate();
+    assert!(lines.last().is_some(), "it is ended in order, and not cut off");
+    assert!(server.wait().success());
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod canonical;
 mod chain;
 pub mod kinds;
 mod known;
-mod labels;
+pub(crate) mod labels;
 mod nightly;
 mod reading;
 mod reverting;
