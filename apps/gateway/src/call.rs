@@ -21,7 +21,7 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{app::App, problem::Problem, reply::Answer};
+use crate::{app::App, problem::Problem, reply::Answer, turns::while_the_database_answers};
 
 /// The largest JSON body.
 pub const LARGEST_BODY: usize = 1024 * 1024;
@@ -383,5 +383,6 @@ pub async fn turn<T: Send + 'static>(
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (at, span) = (app.clone(), tracing::Span::current());
-    app.turns.take(move || span.in_scope(|| work(&at))).await
+    let done = app.turns.take(move || span.in_scope(|| work(&at)));
+    while_the_database_answers(app.door.database(), done).await?
 }

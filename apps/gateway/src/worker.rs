@@ -9,6 +9,7 @@ use crm_core::{
     imports::{ImportJob, RevertJob},
     pruning::Pruning,
 };
+use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics::StageStatisticsJob};
 use crm_ops::runner::{Runner, Running};
 use crm_policy::approvals::ExpiryJob;
 
@@ -21,6 +22,8 @@ pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
         .register::<ExpiryJob>()
         .recurring::<Pruning>()
         .recurring::<HistoryVerification>()
+        .recurring::<StageStatisticsJob>()
+        .recurring::<DealSnapshotsJob>()
 }
 
 /// Starts a worker that does every kind of job, and tells nobody outside of alerts.

@@ -1,7 +1,7 @@
 //! Organizations: the tenants.
 use std::{str::FromStr, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use diesel::{prelude::*, sql_types as st};
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,18 @@ impl Default for OrganizationFields {
             base_currency: Currency::default(),
             require_win_loss_review: true,
         }
+    }
+}
+
+impl OrganizationFields {
+    /// The calendar day of an instant in the organization's zone.
+    pub fn day_of(&self, at: DateTime<Utc>) -> NaiveDate {
+        at.with_timezone(&self.zone()).date_naive()
+    }
+
+    /// The organization's zone. A zone that a later edition of the database no longer names counts as UTC.
+    pub fn zone(&self) -> Tz {
+        self.timezone.parse().unwrap_or(Tz::UTC)
     }
 }
 

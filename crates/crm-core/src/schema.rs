@@ -292,12 +292,27 @@ diesel::table! {
         closed_at -> Nullable<Timestamptz>,
         probability -> Nullable<Numeric>,
         last_activity_at -> Nullable<Timestamptz>,
+        stale_snoozed_until -> Nullable<Timestamptz>,
         stage_entered_at -> Timestamptz,
         episode -> Int4,
         external_id -> Nullable<Text>,
         tags -> Array<Text>,
         custom_fields -> Jsonb,
         search_text -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    exchange_rates (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        from_currency -> Text,
+        to_currency -> Text,
+        effective_on -> Date,
+        rate -> Numeric,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int8,
@@ -565,6 +580,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     custom_fields,
     reason_codes,
     reason_rules,
+    exchange_rates,
     companies,
     contacts,
     leads,
@@ -597,6 +613,7 @@ crate::org_table!(
     custom_fields,
     reason_codes,
     reason_rules,
+    exchange_rates,
     companies,
     contacts,
     leads,

@@ -7,8 +7,8 @@ use diesel::{
 };
 
 use crate::{
-    Ctx, Error, Id, Result, history, organizations::Organization, reason_codes, record::Record, select::Select,
-    statement::Statement,
+    Ctx, Error, Id, Result, deals::closings, history, organizations::Organization, reason_codes, record::Record,
+    select::Select, statement::Statement,
 };
 
 /// A table whose rows belong to one organization. Implement it with [`org_table!`](crate::org_table).
@@ -58,6 +58,7 @@ pub struct Tx<'c> {
 pub(crate) struct Ledger {
     pub(crate) history: history::Unsealed,
     pub(crate) reasons: reason_codes::Known,
+    pub(crate) has_closings: bool,
 }
 
 /// A new row whose organization is the caller's.
@@ -134,6 +135,7 @@ impl<'c> Tx<'c> {
         let mut tx = Tx { conn, ctx, writable, ledger: &mut Ledger::default() };
         let done = work(&mut tx)?;
         history::seal(&mut tx)?;
+        closings::settle(&mut tx)?;
         Ok(done)
     }
 

@@ -7,6 +7,7 @@
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
+//! - [`checkups`]: what is in order about an installation, and what to do about the rest.
 //!
 //! Everything but the worker is a pure function of its arguments, the instant and the randomness included, so that the
 //! crate can be used alone:
@@ -32,6 +33,7 @@
 //! ```
 
 pub mod backoff;
+pub mod checkups;
 pub mod discord;
 mod handlers;
 pub mod runner;

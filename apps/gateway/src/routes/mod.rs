@@ -13,6 +13,7 @@ mod copilot;
 mod custom_fields;
 mod deals;
 mod decision_memory;
+mod exchange_rates;
 mod exports;
 mod field_history;
 mod forecasting;
@@ -72,6 +73,7 @@ pub fn all() -> Vec<Endpoint> {
         search::endpoints(),
         field_history::endpoints(),
         reason_codes::endpoints(),
+        exchange_rates::endpoints(),
         exports::endpoints(),
         imports::endpoints(),
         custom_fields::endpoints(),

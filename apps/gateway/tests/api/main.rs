@@ -11,6 +11,7 @@ mod coverage;
 mod deals;
 mod decision_memory;
 mod forecasting;
+mod foresight;
 mod imports;
 mod leads;
 mod masks;

@@ -23,9 +23,11 @@ use crate::{
     users::User,
 };
 
+pub mod closings;
 pub mod intel;
 pub mod reviews;
 pub mod rules;
+pub mod snoozes;
 mod visits;
 
 /// A deal.
@@ -88,6 +90,8 @@ pub struct DealFields {
     pub probability: Option<Money>,
     /// When something was last done about it.
     pub last_activity_at: Option<DateTime<Utc>>,
+    /// Until when it is not told of as stale.
+    pub stale_snoozed_until: Option<DateTime<Utc>>,
     /// Since when it has stood in its stage.
     pub stage_entered_at: DateTime<Utc>,
     /// Counts its lives: a deal that is reopened begins another.
@@ -120,6 +124,7 @@ impl Default for DealFields {
             closed_at: None,
             probability: None,
             last_activity_at: None,
+            stale_snoozed_until: None,
             stage_entered_at: DateTime::UNIX_EPOCH,
             episode: 1,
             external_id: None,
@@ -155,6 +160,7 @@ impl Record for Deal {
         Field::new("closedAt", "closed_at", FieldKind::Instant).sortable().read_only(),
         Field::new("probability", "probability", FieldKind::Decimal),
         Field::new("lastActivityAt", "last_activity_at", FieldKind::Instant).sortable().read_only(),
+        Field::new("staleSnoozedUntil", "stale_snoozed_until", FieldKind::Instant).read_only().unfiltered(),
         Field::new("stageEnteredAt", "stage_entered_at", FieldKind::Instant).sortable().read_only(),
         Field::new("episode", "episode", FieldKind::Int).read_only().unfiltered(),
         Field::new("externalId", "external_id", FieldKind::Text),
@@ -220,6 +226,9 @@ pub(crate) fn create_over(tx: &mut Tx<'_>, base: DealFields, mut patch: Patch, p
     let review = rules::arriving(tx, &mut draft, stage.as_ref(), review, past)?;
     let deal = tx.permit_new(draft)?.insert(tx)?;
     visits::begin(tx, &deal)?;
+    if deal.fields.status != "open" {
+        closings::note(tx);
+    }
     if let Some(review) = review {
         let closed_at = deal.fields.closed_at.unwrap_or(tx.ctx.now);
         reviews::record(tx, &deal, review, closed_at)?;
@@ -240,6 +249,9 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
     rules::moving(tx, &mut change)?;
     let review = rules::closing(tx, &mut change, review)?;
     let (moved, reopened) = (change.touches("stageId"), change.touches("episode"));
+    if change.touches("status") {
+        closings::note(tx);
+    }
     let permitted = tx.permit(change)?;
     let deal = permitted.save(tx)?;
     if moved {

@@ -1,9 +1,8 @@
-//! The program as a process: it says what is wrong when it cannot start, and answers what it has accepted when it ends.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+//! The program says what is wrong when it cannot start, and answers what it has accepted when it ends.
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,42 +12,10 @@ use std::{
 
 use crm_core::testing::{Person, TestDatabase, TestOrganization};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_heimdell");
+use super::kit::{PROGRAM, Process, refused};
 
 fn program(database: &TestDatabase) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.env("DATABASE_URL", database.url()).env("HEIMDELL_LOG", "info").env("HEIMDELL_DRAIN_SECONDS", "1");
-    command
-}
-
-/// A server as a process of its own, ended with the test.
-struct Process(Child, String);
-
-impl Process {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.arg("serve").args(["--port", "0"]).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines
-            .by_ref()
-            .map(Result::unwrap)
-            .find_map(|line| line.split_once("listening on http://").map(|(_, rest)| rest.trim().to_owned()))
-            .expect("the server did not start");
-        // Somebody must go on reading, or the log fills its pipe and the server waits.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self(child, address)
-    }
-
-    fn terminate(&self) {
-        let done = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
-        assert!(done.success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+    super::kit::program(&database.url())
 }
 
 /// Sends a request on a connection of its own: the status, or `None` where the connection was not accepted.
@@ -70,9 +37,9 @@ fn get(address: &str, path: &str) -> Option<Result<u16, String>> {
 fn a_server_that_is_asked_to_stop_answers_what_it_has_accepted() {
     let database = TestDatabase::new();
     let mut server = Process::start(program(&database));
-    assert_eq!(get(&server.1, "/health").unwrap().unwrap(), 200);
+    assert_eq!(get(&server.address, "/health").unwrap().unwrap(), 200);
     let (answered, failed, over) = (AtomicUsize::new(0), AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
-    let address = server.1.clone();
+    let address = server.address.clone();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -93,17 +60,11 @@ fn a_server_that_is_asked_to_stop_answers_what_it_has_accepted() {
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(get(&address, "/health/ready").unwrap().unwrap(), 503, "a balancer must see that it wants no more");
         assert_eq!(get(&address, "/health/live").unwrap().unwrap(), 200);
-        assert!(server.0.wait().unwrap().success());
+        assert!(server.wait().success());
         over.store(true, Ordering::Relaxed);
     });
     assert!(answered.load(Ordering::Relaxed) > 10);
     assert_eq!(failed.load(Ordering::Relaxed), 0);
-}
-
-fn refused(mut command: Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(!output.status.success());
-    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
@@ -112,7 +73,7 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = program(&database);
     command.args(["serve", "--port", &taken.local_addr().unwrap().port().to_string()]);
-    let said = refused(command);
+    let said = refused(&mut command);
     assert!(said.contains("in use by another program") && said.contains("--port"), "{said}");
 
     let home = tempfile::tempdir().unwrap();
@@ -122,13 +83,13 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
         .env_clear()
         .env("HEIMDELL_HOME", home.path())
         .env("HEIMDELL_PG_BIN", home.path().join("nowhere"));
-    let said = refused(command);
+    let said = refused(&mut command);
     assert!(said.contains("PostgreSQL") && said.contains("HEIMDELL_PG_BIN"), "{said}");
     assert!(said.lines().count() < 40, "more than a screen: {said}");
 
     let mut command = Command::new(PROGRAM);
     command.arg("migrate").env("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/none");
-    let said = refused(command);
+    let said = refused(&mut command);
     assert!(!said.contains("secret"), "{said}");
 }
 
@@ -164,7 +125,7 @@ fn the_first_user_is_made_from_the_shell_and_signs_in() {
     let server = Process::start(program(&database));
     let agent = ureq::Agent::new_with_defaults();
     let body = r#"{"email": "ada@acme.test", "password": "a long enough one"}"#;
-    let url = format!("http://{}/api/auth/login", server.1);
+    let url = format!("http://{}/api/auth/login", server.address);
     let reply = agent.post(url).header("content-type", "application/json").send(body).unwrap();
     assert_eq!(reply.status().as_u16(), 200);
 }
