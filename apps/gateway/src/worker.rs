@@ -11,6 +11,7 @@ use crm_core::{
 };
 use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics::StageStatisticsJob};
 use crm_ops::{
+    idempotency::PruneIdempotencyKeys,
     runner::{Runner, Running},
     webhooks::{
         deliveries::DeliverWebhook, dispatch::DispatchEvents, pruning::PruneWebhookEvents, receiving::ProcessWebhook,
@@ -36,6 +37,7 @@ pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
         .register::<DeliverWebhook>()
         .register::<ProcessWebhook>()
         .recurring::<PruneWebhookEvents>()
+        .recurring::<PruneIdempotencyKeys>()
         .slots("webhooks", WEBHOOK_SLOTS)
 }
 

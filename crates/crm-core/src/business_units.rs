@@ -237,8 +237,7 @@ pub struct UnitStats {
     pub pipeline_value: Money,
     /// The sum of its won deals in `currency`, each at the exchange rate of the day on which it was won.
     pub won_value: Money,
-    /// Won deals in all that closed, 0 to 1; absent where none has closed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Won deals in all that closed, 0 to 1; null where none has closed.
     #[schema(value_type = Option<f64>)]
     pub win_rate: Option<Money>,
     /// What was done in the last 30 days of 24 hours.

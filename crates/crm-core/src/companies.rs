@@ -61,6 +61,8 @@ pub struct CompanyFields {
     #[validate(range(min = 0))]
     pub employees: Option<i32>,
     /// What it earns in a year, in the organization's currency.
+    #[validate(custom(function = crate::deals::not_negative))]
+    #[schema(minimum = 0)]
     pub annual_revenue: Option<Money>,
     /// ISO 3166-1, two letters.
     #[validate(custom(function = crate::business_units::country))]
@@ -133,6 +135,15 @@ impl Record for Company {
         let parts = [Some(&fields.name), fields.domain.as_ref(), fields.city.as_ref()];
         parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Makes a company. A signed-in user looks after what they make, unless they say otherwise.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::Invalid`].
+pub fn create(tx: &mut Tx<'_>, patch: Patch) -> Result<Company> {
+    let patch = patch.owned_by_caller(tx, "ownerId");
+    crate::change::create(tx, patch)
 }
 
 /// How far up a company may stand under others.

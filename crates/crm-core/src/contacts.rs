@@ -128,6 +128,15 @@ impl Record for Contact {
     }
 }
 
+/// Makes a contact. A signed-in user looks after what they make, unless they say otherwise.
+///
+/// # Errors
+/// [`crate::Error::Forbidden`], [`crate::Error::Invalid`].
+pub fn create(tx: &mut Tx<'_>, patch: Patch) -> Result<Contact> {
+    let patch = patch.owned_by_caller(tx, "ownerId");
+    crate::change::create(tx, patch)
+}
+
 /// Changes a contact.
 ///
 /// # Errors

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Actor, Ctx, Error, Id, Result, Tx, change::FieldDiff, organizations::Organization, users::Role};
+use crate::{Actor, Ctx, Error, Id, Record, Result, Tx, change::FieldDiff, organizations::Organization, users::Role};
 
 /// What the caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -143,6 +143,19 @@ impl Gate for Program {
             _ => Err(Error::internal("somebody acts with the rights of the program")),
         }
     }
+}
+
+/// Refuses who may change no record of this kind in any way, before anything is said about the change itself.
+pub(crate) fn check_any<R: Record>(ctx: &Ctx) -> Result<()> {
+    let mut refusal = Ok(());
+    for action in R::CHANGES {
+        let answer = ctx.gate.check(ctx, &Ask::about(*action, R::KIND));
+        if answer.is_ok() {
+            return answer;
+        }
+        refusal = refusal.and(answer);
+    }
+    refusal
 }
 
 /// A gate before which somebody else's approval has been given: what needs one is allowed where who gave it may do that

@@ -9,6 +9,7 @@ use crate::{
     change::{Change, Draft, New, Saving},
     error::camel,
     gate::Action,
+    notifications,
     select::Select,
     tx::Tx,
 };
@@ -141,6 +142,8 @@ pub trait Record: Serialize + Sized + Send + 'static {
     const FIELDS: &'static [Field];
     /// Do its rows belong to business units (column `business_unit_id`)? Those that do are announced as events.
     const IN_UNITS: bool = false;
+    /// The field that names the user it is given to, and how they are told.
+    const ASSIGNED: Option<(&'static str, notifications::Kind)> = None;
     /// Has it a column `search_text` for `q=`?
     const SEARCHED: bool = false;
     /// The order of a list that asks for none; `-` is descending.

@@ -574,6 +574,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    notifications (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        user_id -> Uuid,
+        kind -> Text,
+        entity_type -> Text,
+        entity_id -> Nullable<Uuid>,
+        entities_count -> Int4,
+        body -> Nullable<Text>,
+        actor_id -> Nullable<Uuid>,
+        change_set_id -> Uuid,
+        created_at -> Timestamptz,
+        read_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     import_files (organization_id, import_id) {
         organization_id -> Uuid,
         import_id -> Uuid,
@@ -664,5 +681,6 @@ crate::org_table!(
     queue_jobs,
     imports,
     import_files,
-    import_rows
+    import_rows,
+    notifications
 );

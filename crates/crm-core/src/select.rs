@@ -10,7 +10,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use crate::{Ctx, record::Record, statement::Bind};
+use crate::{Ctx, business_units::BusinessUnit, record::Record, statement::Bind};
 
 /// One condition on a column of the table that is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub enum Condition {
     Compare(Cow<'static, str>, &'static str, Bind),
     /// `column = ANY(values)`.
     AnyOf(&'static str, Bind),
+    /// `lower(column) = lower(value)`: equal but for case.
+    EqualFolded(&'static str, Bind),
     /// `column IS NULL`, or the opposite.
     IsNull(&'static str, bool),
     /// `(column, id) < (value, id)`: what follows a position.
@@ -49,6 +51,13 @@ impl Condition {
                 qualified(out, table, column)?;
                 out.push_sql(" = ANY(");
                 values.push(out)?;
+                out.push_sql(")");
+            }
+            Self::EqualFolded(column, value) => {
+                out.push_sql("lower(");
+                qualified(out, table, column)?;
+                out.push_sql(") = lower(");
+                value.push(out)?;
                 out.push_sql(")");
             }
             Self::IsNull(column, is) => {
@@ -133,6 +142,9 @@ fn qualified(out: &mut AstPass<'_, '_, Pg>, table: &str, column: &str) -> QueryR
 /// The caller's organization and business units as conditions: the same for a list, a read, an export and a search.
 pub fn scope<R: Record>(ctx: &Ctx) -> Vec<Condition> {
     let mut conditions = vec![Condition::Compare("organization_id".into(), "=", ctx.organization.into())];
+    if let (true, Some(units)) = (R::KIND == BusinessUnit::KIND, &ctx.scope.units) {
+        conditions.push(Condition::AnyOf("id", units.as_slice().into()));
+    }
     if let (true, Some(units)) = (R::IN_UNITS, &ctx.scope.units) {
         conditions.push(Condition::Any(vec![
             Condition::IsNull("business_unit_id", true),

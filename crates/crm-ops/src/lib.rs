@@ -2,6 +2,7 @@
 //! what failed.
 //!
 //! - [`runner`]: takes jobs from the queue of `crm_core::jobs` and runs them.
+//! - [`idempotency`]: answers to requests that are sent again.
 //! - [`webhooks`]: who is told of events and who may tell us something; messages, their delivery, replay and receipt.
 //! - [`watch`]: raises alerts about the installation's own state.
 //! - [`discord`]: alerts on a Discord channel.
@@ -37,6 +38,7 @@ pub mod backoff;
 pub mod checkups;
 pub mod discord;
 mod handlers;
+pub mod idempotency;
 pub mod runner;
 mod schema;
 pub mod watch;

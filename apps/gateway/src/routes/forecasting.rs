@@ -235,9 +235,9 @@ fn stale_thresholds(call: Call) -> impl Future<Output = Reply> {
 fn snooze_deal(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         let deal = snoozes::lock(tx, request.id_at("dealId")?)?;
-        let Snooze { until, reason } = request.json()?;
-        let patch = request.reason_of(None, None)?;
-        Answer::record(&snoozes::set(tx, deal, until, &reason, patch)?, tx)
+        let asleep =
+            request.command(|Snooze { until, reason }, patch| snoozes::set(tx, deal, until, &reason, patch))?;
+        Answer::record(&asleep, tx)
     })
 }
 
@@ -277,8 +277,8 @@ fn read_backtest(call: Call) -> impl Future<Output = Reply> {
 fn set_probability(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         stage_probabilities::check_may_set(tx)?;
-        let (asked, patch) = request.command::<StageProbability>()?;
-        Answer::record(&stage_probabilities::set(tx, &asked, patch)?, tx)
+        let stage = request.command(|asked, patch| stage_probabilities::set(tx, &asked, patch))?;
+        Answer::record(&stage, tx)
     })
 }
 

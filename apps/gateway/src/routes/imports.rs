@@ -1,15 +1,17 @@
 //! Files read in: preview, dry run, progress, refusals, taking back.
 use actix_web::{HttpRequest, http::Method, web};
 use crm_core::{
-    Error, Id, Result, Tx,
+    Error, Id, Result, Tx, bodies,
     imports::{self, Import, NewImport, Preview, PreviewOptions},
 };
+use crm_ops::idempotency;
 use serde_json::{Value, json};
 
 use crate::{
     app::App,
     call::{self, Call, Reply, Request, RequestId, refuse},
     endpoint::{Access, Endpoint},
+    idempotency::Attempt,
     reply::Answer,
     schemas,
     stream::{self, Head},
@@ -74,20 +76,24 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .answer(200, "The rows.", Some(("text/csv", json!({"type": "string"})))),
         Endpoint::post("/api/imports/{id}/cancel", "cancelImport", |call: Call| {
-            call.write(|tx, request| Answer::one("import", &imports::cancel(tx, request.id()?)?))
+            call.write(|tx, request| shown(&imports::cancel(tx, request.id()?)?))
         })
         .says(TAG, "End an import early", "What it has read in stays, and can be taken back.")
         .answers::<Import>(200, "import", "The import."),
         Endpoint::post("/api/imports/{id}/revert", "revertImport", |call: Call| {
             call.write(|tx, request| {
                 let import = imports::revert(tx, request.id()?)?;
-                Ok(Answer::one("import", &import)?.accepted(format!("{ALL}/{}", import.id)))
+                Ok(shown(&import)?.accepted(format!("{ALL}/{}", import.id)))
             })
         })
         .says(TAG, "Take an import back", "Deletes what it made and nobody has changed since, in the background.")
         .access(Access::Manager)
         .answers::<Import>(202, "import", "It is being taken back."),
     ]
+}
+
+fn shown(import: &Import) -> Result<Answer> {
+    Ok(Answer::one("import", import)?.version(import.version))
 }
 
 fn form(required: &[&str]) -> Value {
@@ -106,7 +112,7 @@ fn list(call: Call) -> impl Future<Output = Reply> {
 fn read(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         request.parameters([])?;
-        Answer::one("import", &imports::read(tx, request.id()?)?)
+        shown(&imports::read(tx, request.id()?)?)
     })
 }
 
@@ -136,7 +142,7 @@ async fn start(app: web::Data<App>, request: HttpRequest, payload: web::Payload)
     let names = ["entityType", "mapping", "options"];
     uploaded(app, request, payload, &names, |tx, form| {
         let import = imports::create(tx, new_import(form)?)?;
-        Ok(Answer::one("import", &import)?.accepted(format!("{ALL}/{}", import.id)))
+        Ok(shown(&import)?.accepted(format!("{ALL}/{}", import.id)))
     })
     .await
 }
@@ -159,12 +165,10 @@ async fn preview(app: web::Data<App>, request: HttpRequest, payload: web::Payloa
     uploaded(app, request, payload, &names, |tx, mut form| {
         let mut errors = Vec::new();
         let (content, entity_type) = form.take("entityType", &mut errors);
-        let options = Value::Object(form.object("options", &mut errors));
+        let options = bodies::read_all::<PreviewOptions>(Value::Object(form.object("options", &mut errors)))?;
+        errors.extend(bodies::within("options", options.errors));
+        let options = options.value.unwrap_or_default();
         let mapping = form.object("mapping", &mut errors);
-        let options: PreviewOptions = serde_json::from_value(options).unwrap_or_else(|error| {
-            errors.push(crm_core::FieldError::new("options", "invalid_option", format!("{error}.")));
-            PreviewOptions::default()
-        });
         if !errors.is_empty() {
             return Err(Error::Invalid(errors));
         }
@@ -179,12 +183,27 @@ async fn uploaded(
     request: HttpRequest,
     payload: web::Payload,
     names: &[&str],
-    work: impl FnOnce(&mut crm_core::Tx<'_>, Form) -> Result<Answer> + Send + 'static,
+    work: impl FnOnce(&mut Tx<'_>, Form) -> Result<Answer> + Send + 'static,
 ) -> Reply {
     let id = RequestId::of(&request);
+    let attempt = Attempt::of(&request, &id);
     let done = match upload::receive(&app, &request, payload, names).await {
-        Ok((caller, form)) => call::turn(&app, move |app| app.door.write(&caller, |tx| work(tx, form))).await,
+        Ok((caller, form)) => {
+            call::turn(&app, move |app| app.door.write(&caller, |tx| once(tx, &attempt, form, work))).await
+        }
         Err(error) => Err(error),
     };
     done.map_or_else(|error| refuse(error, &id), Answer::response)
+}
+
+/// Does what a form asks for unless the same form, by its key, was received before. A form without a key is not read
+/// once more.
+fn once(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    form: Form,
+    work: impl FnOnce(&mut Tx<'_>, Form) -> Result<Answer>,
+) -> Result<Answer> {
+    let content = attempt.is_keyed().then(|| idempotency::digest(form.parts())).unwrap_or_default();
+    attempt.once(tx, [content.as_slice()], |tx| work(tx, form))
 }

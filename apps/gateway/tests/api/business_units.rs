@@ -74,10 +74,26 @@ fn stats_count_the_units_own_records() {
     server.admin().post("/api/leads", &json!({"lastName": "L", "businessUnitId": unit})).expect(201);
     let stats = server.admin().get(&format!("/api/business-units/{unit}/stats")).expect(200)["stats"].clone();
     let shown = json!({"leadsCount": 1, "dealsCount": 3, "openDealsCount": 3, "companiesCount": 0, "pipelineValue": 1500,
-        "wonValue": 0, "activitiesLast30Days": 0, "currency": "USD", "unconvertedDealsCount": 1});
+        "wonValue": 0, "winRate": null, "activitiesLast30Days": 0, "currency": "USD", "unconvertedDealsCount": 1});
     assert_eq!(stats, shown);
     let stranger = server.with(&server.house.stranger.token);
     assert_eq!(stranger.get(&format!("/api/business-units/{unit}/stats")).refused(404), "not_found");
+}
+
+#[test]
+fn a_list_of_units_holds_those_that_the_caller_works_in() {
+    let server = Server::start();
+    let ids = |client: crate::client::Client<'_>, path: &str| -> Vec<serde_json::Value> {
+        let units = client.get(path).expect(200)["businessUnits"].clone();
+        units.as_array().unwrap().iter().map(|unit| unit["id"].clone()).collect()
+    };
+    for path in ["/api/business-units", "/api/business-units/active"] {
+        assert_eq!(ids(server.rep(), path), [json!(server.house.unit)]);
+        assert_eq!(ids(server.admin(), path).len(), 2);
+    }
+    let other = format!("/api/business-units/{}", server.house.other_unit);
+    assert_eq!(server.rep().get(&other).refused(404), "not_found");
+    assert_eq!(server.rep().get(&format!("{other}/stats")).refused(404), "not_found");
 }
 
 #[test]

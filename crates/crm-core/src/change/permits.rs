@@ -10,6 +10,7 @@ use crate::{
     gate::{Action, Ask},
     history,
     history::kinds::DELETED,
+    notifications,
     patch::{self, Patch},
     proposals::Proposal,
     reason_codes,
@@ -157,10 +158,11 @@ impl<R: Record> Permitted<R> {
         }
         let after = R::store(tx, &Saving(&change))?;
         history::append(tx, after.id(), after.version(), &change.diffs, &change.reason)?;
+        events::changed(tx, &change, &after)?;
+        notifications::reassigned(tx, &change, &after)?;
         if let Some(moved) = change.diffs.iter().find(|diff| diff.field_name == "businessUnitId") {
             R::moved(tx, vec![after.id().uuid()], &moved.new_value, &change.reason)?;
         }
-        events::changed(tx, &change, &after)?;
         Ok(after)
     }
 }
@@ -173,6 +175,7 @@ impl<R: Record> PermittedDraft<R> {
     pub fn insert(self, tx: &mut Tx<'_>) -> Result<R> {
         let record = R::insert(tx, &New(&self.0))?;
         events::created(tx, &record)?;
+        notifications::assigned(tx, &record)?;
         Ok(record)
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     gate::{Action, Ask},
     jobs,
     leads::Lead,
+    notifications::Kind,
     organizations,
     pipelines::{KINDS, Pipeline, Stage},
     record::{Field, FieldKind, Record},
@@ -136,7 +137,8 @@ impl Default for DealFields {
     }
 }
 
-fn not_negative(value: &Money) -> Result<(), ValidationError> {
+/// Is it zero or more?
+pub(crate) fn not_negative(value: &Money) -> Result<(), ValidationError> {
     if *value >= Money::ZERO {
         return Ok(());
     }
@@ -170,6 +172,7 @@ impl Record for Deal {
         Field::new("customFields", "custom_fields", FieldKind::Custom),
     ];
     const IN_UNITS: bool = true;
+    const ASSIGNED: Option<(&'static str, Kind)> = Some(("ownerId", Kind::DealAssigned));
     const SEARCHED: bool = true;
     fn moved(tx: &mut Tx<'_>, ids: Vec<Uuid>, unit: &Value, reason: &Reason) -> Result<()> {
         about::follow(tx, "deal_id", ids, unit, reason)

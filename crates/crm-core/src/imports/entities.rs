@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    FieldError, Patch, Reason, Result, Tx, change,
+    FieldError, Patch, Reason, Result, Tx,
     companies::{self, Company},
     contacts::{self, Contact},
     deals::{self, Deal, Past},
@@ -93,13 +93,13 @@ static LEAD: Entity = entity!(
 static COMPANY: Entity = entity!(
     Company,
     &[Key::ExternalId, Key::Domain, Key::Name],
-    |tx, patch, _| change::create::<Company>(tx, patch).map(|record| landed(&record)),
+    |tx, patch, _| companies::create(tx, patch).map(|record| landed(&record)),
     companies::update
 );
 static CONTACT: Entity = entity!(
     Contact,
     &[Key::ExternalId, Key::Email],
-    |tx, patch, _| change::create::<Contact>(tx, patch).map(|record| landed(&record)),
+    |tx, patch, _| contacts::create(tx, patch).map(|record| landed(&record)),
     contacts::update
 );
 static DEAL: Entity = entity!(

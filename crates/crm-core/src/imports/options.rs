@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{DateFormat, Delimiter, FileOptions, ValueOptions};
-use crate::{Id, business_units::BusinessUnit, error::FieldError, pipelines::Pipeline, users::User};
+use crate::{Id, bodies, business_units::BusinessUnit, error::FieldError, pipelines::Pipeline, users::User};
 
 /// What is done about a row whose record is there already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -86,10 +86,11 @@ impl ImportOptions {
                 continue;
             }
             let alone = Map::from_iter([(name.clone(), value.clone())]);
-            if let Err(error) = serde_json::from_value::<Self>(Value::Object(alone)) {
-                let text = error.to_string();
-                let reason = text.split(" at line ").next().unwrap_or_default();
-                errors.push(FieldError::new(format!("options.{name}"), "invalid_option", format!("{reason}.")));
+            match bodies::read_all::<Self>(Value::Object(alone)) {
+                Ok(read) => errors.extend(bodies::within("options", read.errors)),
+                Err(error) => {
+                    errors.push(FieldError::new(format!("options.{name}"), "invalid_option", error.to_string()))
+                }
             }
         }
         match serde_json::from_value(Value::Object(members.clone())) {

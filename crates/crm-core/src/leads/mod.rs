@@ -16,6 +16,7 @@ use crate::{
     contacts::Contact,
     custom_fields::CustomValues,
     deals::Deal,
+    notifications::Kind,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::leads,
@@ -170,6 +171,7 @@ impl Record for Lead {
         Field::new("customFields", "custom_fields", FieldKind::Custom),
     ];
     const IN_UNITS: bool = true;
+    const ASSIGNED: Option<(&'static str, Kind)> = Some(("ownerId", Kind::LeadAssigned));
     const SEARCHED: bool = true;
     fn moved(tx: &mut Tx<'_>, ids: Vec<Uuid>, unit: &Value, reason: &Reason) -> Result<()> {
         about::follow(tx, "lead_id", ids, unit, reason)

@@ -34,8 +34,7 @@ pub struct ConversionRate {
     /// Of these, neither.
     pub open: usize,
     /// The share won within the horizon, 0 to 1, where open deals count for as long as they were watched
-    /// (Aalen-Johansen); absent where no deal was won or lost yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// (Aalen-Johansen); null where no deal was won or lost yet.
     pub rate: Option<f64>,
     /// The same with the stage's configured probability mixed in, which counts as ten deals.
     pub smoothed_rate: f64,
