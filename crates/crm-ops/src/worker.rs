@@ -24,7 +24,9 @@ use crate::{
 
 /// How often an idle worker looks for work that nobody woke it for.
 const POLL: Duration = Duration::from_millis(500);
-/// How often schedules and leases are looked after. Every second time the own ones are extended, each time dead workers' are sought.
+/// How often schedules are looked at.
+const SCHEDULES: Duration = Duration::from_secs(5);
+/// How often leases are looked after. Every second time the own ones are extended, each time dead workers' are sought.
 const ROUND: Duration = Duration::from_secs(2);
 /// The pauses between attempts to note how a job ended, while the database is away.
 const PAUSES: [Duration; 6] = [

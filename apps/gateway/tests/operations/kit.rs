@@ -143,17 +143,6 @@ impl Client {
         self.send(request, body.to_string().into_bytes())
     }
 
-    /// Sends a form with the boundary `x`.
-    pub(crate) fn upload(&self, path: &str, form: String) -> Result<Answer, ureq::Error> {
-        let request = ureq::http::Request::post(format!("{}{path}", self.base));
-        self.send(request.header("content-type", "multipart/form-data; boundary=x"), form.into_bytes())
-    }
-
-    /// The same person, at a server that has started since.
-    pub(crate) fn at(&self, server: &Process) -> Self {
-        Self { base: format!("http://{}", server.address), token: self.token.clone() }
-    }
-
     fn send(&self, request: ureq::http::request::Builder, body: Vec<u8>) -> Result<Answer, ureq::Error> {
         let request = match &self.token {
             Some(token) => request.header("authorization", format!("Bearer {token}")),

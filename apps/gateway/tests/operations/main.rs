@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 mod backups;
 mod doctor;
-mod imports;
 mod kit;
 mod outages;
 mod process;

@@ -131,30 +131,11 @@ fn sign_in(server: &Process) -> String {
 #[test]
 fn the_first_user_is_made_from_the_shell_and_signs_in() {
     let database = TestDatabase::new();
-    let create = |password: &str| {
-        let mut command = program(&database);
-        command.args([
-            "user",
-            "create",
-            "--organization",
-            "Acme",
-            "--email",
-            "ada@acme.test",
-            "--name",
-            "Ada",
-            "--role",
-            "ADMIN",
-            "--password-stdin",
-        ]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
-    };
-    let weak = create("short");
+    let weak = add_ada(&database, "short");
     assert!(!weak.status.success());
     assert!(String::from_utf8_lossy(&weak.stderr).contains("12"), "{weak:?}");
     for said in ["is added", "was there already"] {
-        let done = create("a long enough one");
+        let done = add_ada(&database, "a long enough one");
         assert!(String::from_utf8_lossy(&done.stdout).contains(said), "{done:?}");
     }
     sign_in(&Process::start(program(&database)));
