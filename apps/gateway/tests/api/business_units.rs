@@ -74,7 +74,8 @@ fn stats_count_the_units_own_records() {
     server.admin().post("/api/leads", &json!({"lastName": "L", "businessUnitId": unit})).expect(201);
     let stats = server.admin().get(&format!("/api/business-units/{unit}/stats")).expect(200)["stats"].clone();
     let shown = json!({"leadsCount": 1, "dealsCount": 3, "openDealsCount": 3, "companiesCount": 0, "pipelineValue": 1500,
-        "wonValue": 0, "winRate": null, "activitiesLast30Days": 0, "currency": "USD", "unconvertedDealsCount": 1});
+        "wonValue": 0, "winRate": null, "activitiesLast30Days": 0, "currency": "USD", "complete": false,
+        "unconvertedDealsCount": 1});
     assert_eq!(stats, shown);
     let stranger = server.with(&server.house.stranger.token);
     assert_eq!(stranger.get(&format!("/api/business-units/{unit}/stats")).refused(404), "not_found");
