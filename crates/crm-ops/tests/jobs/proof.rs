@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::house::{House, effect};
 
 /// How many jobs are done.
-const JOBS: usize = 10_000;
+const JOBS: usize = 2_000;
 /// How long one worker process lives before it is killed.
 const LIFE: Duration = Duration::from_millis(500);
 /// How long a job takes at least, its effect written and not committed yet.
