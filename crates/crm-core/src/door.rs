@@ -195,8 +195,8 @@ impl Door {
     /// # Errors
     /// What the database says.
     pub fn keep_notes(&self, now: DateTime<Utc>) -> Result<()> {
-        let noted = self.gates.noted().into_iter();
-        noted.map(|organization| self.system_write(organization, now, |tx| self.gates.keep(tx))).collect()
+        let mut noted = self.gates.noted().into_iter();
+        noted.try_for_each(|organization| self.system_write(organization, now, |tx| self.gates.keep(tx)))
     }
 
     /// Where a new organization begins: its id is made first, and `work` founds it.

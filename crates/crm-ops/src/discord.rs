@@ -47,7 +47,7 @@ impl DiscordWebhook {
             Some(Host::Ipv6(address)) => address.is_loopback(),
             _ => false,
         };
-        if !is_discord && !(allows_private && is_loopback) {
+        if !(is_discord || (allows_private && is_loopback)) {
             return Err(NoDiscordWebhook);
         }
         let config = ureq::Agent::config_builder()

@@ -204,6 +204,6 @@ fn once(
     form: Form,
     work: impl FnOnce(&mut Tx<'_>, Form) -> Result<Answer>,
 ) -> Result<Answer> {
-    let content = attempt.is_keyed().then(|| idempotency::digest(form.parts())).unwrap_or_default();
+    let content = if attempt.is_keyed() { idempotency::digest(form.parts()) } else { Default::default() };
     attempt.once(tx, [content.as_slice()], |tx| work(tx, form))
 }

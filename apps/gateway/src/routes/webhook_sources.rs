@@ -93,7 +93,12 @@ fn receiving_endpoint() -> Endpoint {
         .says(TAG, "Receive a message", words)
         .access(Access::Public)
         .parameters(headers.to_vec())
-        .body("application/json", &json!({"type": "object", "required": ["type"]}))
+        .body(
+            "application/json",
+            &json!({"type": "object", "required": ["type"], "properties": {
+                "type": {"type": "string", "example": "email.bounced"}, "data": {"type": "object", "additionalProperties": true}
+            }}),
+        )
         .answer(202, "It is stored, and is going to be processed.", Some(("application/json", state.clone())))
         .answer(200, "It is known already.", Some(("application/json", state)))
 }

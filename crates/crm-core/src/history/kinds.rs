@@ -29,6 +29,9 @@ use crate::{
 /// A record's fields, or all its members.
 type Members = Map<String, Value>;
 
+/// Deletes a record of one kind.
+pub type Deletion = fn(&mut Tx<'_>, Uuid, &Patch) -> Result<()>;
+
 /// One kind of record, through its own commands alone, so that its rules hold.
 pub struct Kind {
     /// The singular, as in paths, history and policies.
@@ -47,7 +50,7 @@ pub struct Kind {
     /// Makes a record, where a body is all that it takes.
     pub create: Option<fn(&mut Tx<'_>, Patch) -> Result<Uuid>>,
     /// Deletes a record, where it can be deleted.
-    pub delete: Option<fn(&mut Tx<'_>, Uuid, &Patch) -> Result<()>>,
+    pub delete: Option<Deletion>,
 }
 
 macro_rules! kind {

@@ -211,14 +211,15 @@ fn present(tx: &mut Tx<'_>, deals: &[Uuid]) -> Result<BTreeMap<Uuid, Present>> {
 fn rows(tx: &mut Tx<'_>, deals: &[Uuid]) -> Result<Vec<Row>> {
     type Types = (st::Uuid, st::BigInt, st::Text, st::Nullable<st::Jsonb>, st::Timestamptz);
     let fields: Vec<String> = FIELDS.map(str::to_owned).to_vec();
-    let rows: Vec<(Uuid, i64, String, Option<Value>, DateTime<Utc>)> = tx
+    type Found = (Uuid, i64, String, Option<Value>, DateTime<Utc>);
+    let rows = tx
         .sql::<Types>(
             "SELECT entity_id, entity_version, field_name, old_value, changed_at FROM field_history \
              WHERE organization_id = {org} AND entity_type = 'deal' AND entity_id = ANY({}) AND field_name = ANY({}) \
              ORDER BY entity_id, entity_version DESC, seq DESC",
         )
         .with(|s| s.bind(deals.to_vec()).bind(fields))
-        .all(tx)?;
+        .all::<Found>(tx)?;
     let row = |(deal, version, field, old, changed_at)| Row { deal, version, field, old, changed_at };
     Ok(rows.into_iter().map(row).collect())
 }

@@ -1,6 +1,6 @@
 //! What a message says: built for each try, as the webhook's role sees the record at that moment.
 use crm_core::{
-    Actor, Ctx, Error, Id, ReadScope, Result, Tx,
+    Actor, Ctx, Error, ReadScope, Result, Tx,
     ctx::Credential,
     events::{self, DomainEvent},
     users::Role,
@@ -57,6 +57,6 @@ fn reader(tx: &mut Tx<'_>, webhook: &Webhook) -> Result<Ctx> {
     let gates = std::sync::Arc::clone(&tx.ctx.gates);
     let gate = gates.of(tx, version)?;
     let scope = ReadScope { units: webhook.fields.business_unit_id.map(|unit| vec![unit]) };
-    let actor = Actor::User(webhook.created_by.unwrap_or(Id::default()));
+    let actor = Actor::User(webhook.created_by.unwrap_or_default());
     Ok(Ctx { actor, credential: Credential::Program, role, scope, gate, ..tx.ctx.clone() })
 }
