@@ -14,9 +14,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && cp target/release/heimdell /usr/local/bin/heimdell
 
 FROM debian:bookworm-slim
-# libpq5 speaks to the database, ca-certificates vouch for it over TLS, curl asks for its health below.
+# libpq5 speaks to the database, ca-certificates vouch for it over TLS, curl asks for its health below, and
+# postgresql-client has pg_dump and pg_restore for backups.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates curl libpq5 \
+    && apt-get install --yes --no-install-recommends ca-certificates curl libpq5 postgresql-client \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/heimdell --create-home heimdell
 COPY --from=build /usr/local/bin/heimdell /usr/local/bin/heimdell

@@ -28,7 +28,7 @@ fn fill(house: &TestOrganization) -> String {
     format!(
         "INSERT INTO field_history (organization_id, id, seq, entity_type, entity_id, entity_version, field_name, old_value, \
          new_value, actor, changed_by, reason_code, request_id, change_set_id, changed_at, old_digest, new_digest, hash) \
-         SELECT '{org}', gen_random_uuid(), n, CASE WHEN n % 1000 = 7 THEN 'pipeline' WHEN n % 3 = 0 THEN 'deal' ELSE 'lead' END, \
+         SELECT '{org}', gen_random_uuid(), 1000 + n, CASE WHEN n % 1000 = 7 THEN 'pipeline' WHEN n % 3 = 0 THEN 'deal' ELSE 'lead' END, \
          md5((n % {RECORDS})::text)::uuid, 1 + n / {RECORDS}, \
          CASE WHEN n % 1000 = 7 THEN 'name' WHEN n % 2 = 0 THEN 'score' ELSE 'status' END, '1', '2', 'user', \
          CASE WHEN n % 1000 = 9 THEN '{manager}'::uuid ELSE '{rep}'::uuid END, \

@@ -16,7 +16,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -29,7 +29,8 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
-    call::RequestId, document, endpoint::Endpoint, equipment::Equipment, metrics, problem::Problem, turns::Turns,
+    call::RequestId, document, endpoint::Endpoint, equipment::Equipment, live::Live, metrics, problem::Problem,
+    turns::Turns,
 };
 
 /// What every request may use.
@@ -42,6 +43,8 @@ pub struct App {
     pub hashes: Arc<Semaphore>,
     /// As many long files as may be written at a time.
     pub files: Arc<Semaphore>,
+    /// Who listens for events.
+    pub live: Arc<Live>,
     /// When the process began.
     pub started_at: DateTime<Utc>,
     /// No new work is wanted: the process is about to stop.
@@ -68,6 +71,7 @@ impl App {
             turns: Turns::new(connections)?,
             files: Arc::new(Semaphore::new((connections / 2).max(1))),
             hashes: Arc::new(Semaphore::new(cores)),
+            live: Arc::default(),
             started_at: clock::now(),
             draining,
             data_folder: PathBuf::from("."),
@@ -130,13 +134,17 @@ pub fn mount(config: &mut web::ServiceConfig, endpoints: Vec<Endpoint>) {
 /// Goes around every request: names it, answers a panic with a problem, sets the headers that keep browsers honest,
 /// and writes one line to the log. No body, no query, no token and no address of a person is in that line.
 pub fn around<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, Error>>>> {
     let id: Arc<str> = request_id(request.headers()).into();
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let app = request.app_data::<web::Data<App>>().cloned();
     let (method, path) = (request.method().clone(), request.path().to_owned());
+    if method == Method::HEAD && is_docs(&path) {
+        // Those pages know GET alone. The codec, which has seen the request's own method, leaves the body out.
+        request.head_mut().method = Method::GET;
+    }
     let span = tracing::info_span!("request", request_id = &*id);
     let answer = async move {
         let began = clock::now();
@@ -211,9 +219,14 @@ fn failed(error: &Error, id: &str) -> HttpResponse {
     Problem::new(status, "invalid_request", "The request could not be read.", id).response()
 }
 
+/// The longest id that a client may give its request.
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// The id that the client has given its request, where it is harmless in a log, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
-    let plain = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let plain = |id: &&str| (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(is_plain);
     given.filter(plain).map_or_else(|| crm_core::Id::<App>::new().to_string(), str::to_owned)
 }
 
@@ -229,6 +242,10 @@ const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+fn is_docs(path: &str) -> bool {
+    path == "/docs" || path.starts_with("/docs/")
+}
+
 fn dress(headers: &mut HeaderMap, path: &str, id: &str, is_draining: bool) {
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -238,7 +255,7 @@ fn dress(headers: &mut HeaderMap, path: &str, id: &str, is_draining: bool) {
     for (name, value) in HEADERS {
         set(name, value);
     }
-    let is_docs = path.starts_with("/docs");
+    let is_docs = is_docs(path);
     set("content-security-policy", if is_docs { DOCS_POLICY } else { API_POLICY });
     if !is_docs {
         set("cache-control", "no-store");

@@ -3,30 +3,32 @@
 //! Nothing of the request is judged before the caller is known: a body that is no JSON, asked by nobody, is a 401. So
 //! the extractor never fails; what is wrong with a request is told by the methods of [`Request`], inside the
 //! transaction, in the order in which they are asked.
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
     dev::Payload,
     http::{StatusCode, header},
-    web::{self, Bytes, BytesMut},
+    web::{self, Bytes},
 };
 use crm_core::{
-    Error, Id, Patch, Result, Tx, clock,
+    Error, Id, Patch, Result, Tx, bodies, clock,
     door::{Caller, ConsoleRequest},
+    history,
     sessions::tokens::Secret,
 };
 use crm_policy::approvals;
-use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{app::App, problem::Problem, reply::Answer};
-
-/// The largest JSON body.
-pub const LARGEST_BODY: usize = 1024 * 1024;
-/// How long a body may take to arrive.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
+use crate::{
+    app::App,
+    body::{self, Refused},
+    idempotency::Attempt,
+    problem::Problem,
+    reply::Answer,
+    turns::while_the_database_answers,
+};
 
 /// What a handler answers.
 pub type Reply = HttpResponse;
@@ -44,7 +46,11 @@ pub struct Request {
     query: String,
     content_type: Option<String>,
     if_match: Option<String>,
+    /// The last event that the client has got.
+    pub last_event_id: Option<String>,
     body: Result<Bytes, Refused>,
+    /// Was it sent before?
+    pub attempt: Attempt,
     /// Names the request.
     pub id: String,
     /// Where it comes from: the address of the client.
@@ -55,14 +61,6 @@ pub struct Request {
     pub is_forwarded: bool,
     /// Does the console send it?
     pub is_console: bool,
-}
-
-/// A body that did not arrive whole.
-#[derive(Debug, Clone, Copy)]
-enum Refused {
-    TooLarge,
-    TooSlow,
-    Broken,
 }
 
 /// The id that the middleware gave the request.
@@ -84,26 +82,10 @@ impl FromRequest for Call {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let app = App::of(&request)?;
-            let body = receive(payload).await;
+            let body = body::receive(payload).await;
             Ok(Self { caller: caller(&request), request: Request::new(&request, body), app })
         })
     }
-}
-
-/// Reads a body within its limits.
-async fn receive(mut payload: Payload) -> Result<Bytes, Refused> {
-    let read = async {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Refused::Broken)?;
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(Refused::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
-    };
-    tokio::time::timeout(BODY_DEADLINE, read).await.unwrap_or(Err(Refused::TooSlow))
 }
 
 /// Who sends a request, as far as it says.
@@ -123,13 +105,16 @@ pub fn caller(request: &HttpRequest) -> Caller {
 impl Request {
     fn new(request: &HttpRequest, body: Result<Bytes, Refused>) -> Self {
         let text = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let id = RequestId::of(request).to_string();
         Self {
             places: request.match_info().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             query: request.query_string().to_owned(),
             content_type: text("content-type"),
             if_match: text("if-match"),
+            last_event_id: text("last-event-id"),
             body,
-            id: RequestId::of(request).to_string(),
+            attempt: Attempt::of(request, &id),
+            id,
             address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
             user_agent: text("user-agent").unwrap_or_default().chars().take(300).collect(),
             is_forwarded: ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| text(name).is_some()),
@@ -158,17 +143,25 @@ impl Request {
         self.id_at("id")
     }
 
-    /// The parameters of the query, in order.
+    /// The parameters of the query, in order, each given once.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where it cannot be read.
+    /// [`Error::Malformed`] where it cannot be read, or one is given twice: which of the two was meant?
     pub fn query(&self) -> Result<Vec<(String, String)>> {
-        web::Query::<Vec<(String, String)>>::from_query(&self.query)
+        let query = web::Query::<Vec<(String, String)>>::from_query(&self.query)
             .map(web::Query::into_inner)
-            .map_err(|_| malformed("invalid_query", "The query cannot be read; is it percent-encoded?"))
+            .map_err(|_| malformed("invalid_query", "The query cannot be read; is it percent-encoded?"))?;
+        let mut names = HashSet::new();
+        match query.iter().find(|(name, _)| !names.insert(name.as_str())) {
+            None => Ok(query),
+            Some((name, _)) => {
+                let words = "is given twice. Give it once; where it takes several values, put commas between them.";
+                Err(malformed("repeated_parameter", format!("`{name}` {words}")))
+            }
+        }
     }
 
-    /// The query, which may hold these parameters only, each once.
+    /// The query, which may hold these parameters only.
     ///
     /// # Errors
     /// [`Error::Malformed`] for another one.
@@ -182,9 +175,7 @@ impl Request {
                     format!("There is no parameter `{name}`. There are: {known}."),
                 ));
             };
-            if values[at].replace(value).is_some() {
-                return Err(malformed("repeated_parameter", format!("`{name}` is given twice.")));
-            }
+            values[at] = Some(value);
         }
         Ok(values)
     }
@@ -197,7 +188,10 @@ impl Request {
         match serde_json::from_slice(self.json_bytes()?) {
             Ok(Value::Object(members)) => Ok(members),
             Ok(_) => Err(malformed("invalid_json", "The body must be a JSON object.")),
-            Err(error) => Err(malformed("invalid_json", format!("The body is not JSON: {error}."))),
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                Err(malformed("invalid_json", format!("The body is not JSON: see line {line}, column {column}.")))
+            }
         }
     }
 
@@ -207,19 +201,29 @@ impl Request {
     /// [`Error::Malformed`] for what is no JSON and for members that a `T` does not have; [`Error::Invalid`] for
     /// members that do not fit or are missing.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        self.object()?;
-        let mut deserializer = serde_json::Deserializer::from_slice(self.json_bytes()?);
-        serde_path_to_error::deserialize(&mut deserializer).map_err(unfit)
+        bodies::read(Value::Object(self.object()?))
     }
 
-    /// The body as a `T` beside the reason for what it asks, and the version of `If-Match`.
+    /// Answers a question that the body puts as a `T`. What is wrong with the body is told together with what `work`
+    /// finds; `work` sees harmless values in the place of bad ones.
     ///
     /// # Errors
-    /// As [`Request::json`] and [`Request::patch`].
-    pub fn command<T: DeserializeOwned>(&self) -> Result<(T, Patch)> {
+    /// As [`Request::json`], and what `work` says.
+    pub fn question<T: DeserializeOwned, O>(&self, work: impl FnOnce(T) -> Result<O>) -> Result<O> {
+        let read = bodies::read_all(Value::Object(self.object()?))?;
+        bodies::judged(read, work)
+    }
+
+    /// Does what the body asks as a `T` beside the reason for it, under the version of `If-Match`. Bad members are told
+    /// as by [`Request::question`].
+    ///
+    /// # Errors
+    /// As [`Request::json`] and [`Request::patch`], and what `work` says.
+    pub fn command<T: DeserializeOwned, O>(&self, work: impl FnOnce(T, Patch) -> Result<O>) -> Result<O> {
         let mut patch = self.patch()?;
-        let members = Value::Object(std::mem::take(&mut patch.members));
-        Ok((serde_path_to_error::deserialize(members).map_err(unfit)?, patch))
+        let mut read = bodies::read_all(Value::Object(std::mem::take(&mut patch.members)))?;
+        read.errors.append(&mut patch.errors);
+        bodies::judged(read, |body| work(body, patch))
     }
 
     /// The body as a patch, with the version of `If-Match`.
@@ -227,7 +231,7 @@ impl Request {
     /// # Errors
     /// As [`Request::object`], and for a malformed `If-Match`.
     pub fn patch(&self) -> Result<Patch> {
-        let mut patch = Patch::new(self.object()?)?;
+        let mut patch = Patch::of_body(self.object()?);
         patch.expected = self.expected()?;
         Ok(patch)
     }
@@ -242,17 +246,6 @@ impl Request {
         if let Some((name, _)) = patch.members.iter().next() {
             return Err(malformed("unknown_member", format!("There is no member `{name}` here.")));
         }
-        patch.expected = self.expected()?;
-        Ok(patch)
-    }
-
-    /// A patch of no members with the reason that a typed body gave, and the version of `If-Match`.
-    ///
-    /// # Errors
-    /// As [`Request::patch`].
-    pub fn reason_of(&self, code: Option<String>, note: Option<String>) -> Result<Patch> {
-        let given = [("reasonCode", code), ("note", note)].into_iter();
-        let mut patch = Patch::new(given.map(|(name, value)| (name.to_owned(), value.into())).collect())?;
         patch.expected = self.expected()?;
         Ok(patch)
     }
@@ -278,6 +271,17 @@ impl Request {
         })
     }
 
+    /// Does `work` unless the same request, by its key, was done before.
+    ///
+    /// # Errors
+    /// As [`Attempt::once`].
+    pub fn once(&self, tx: &mut Tx<'_>, work: impl FnOnce(&mut Tx<'_>, &Self) -> Result<Answer>) -> Result<Answer> {
+        if !self.attempt.is_keyed() {
+            return work(tx, self);
+        }
+        self.attempt.once(tx, [self.bytes()?.as_ref()], |tx| work(tx, self))
+    }
+
     fn json_bytes(&self) -> Result<&Bytes> {
         let body = self.bytes()?;
         let json = |text: &str| {
@@ -296,21 +300,6 @@ pub(crate) const TOO_LARGE: &str = "body_too_large";
 pub(crate) const TOO_SLOW: &str = "body_too_slow";
 pub(crate) const UNSUPPORTED: &str = "unsupported_media_type";
 
-/// Says which member of a body does not fit, and how.
-fn unfit(error: serde_path_to_error::Error<serde_json::Error>) -> Error {
-    let path = error.path().to_string();
-    let said = error.into_inner().to_string();
-    let said = said.split(" at line ").next().unwrap_or_default().to_owned();
-    if said.starts_with("unknown field") {
-        return malformed("unknown_member", format!("The body has an {said}."));
-    }
-    if let Some(name) = said.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        let field = if path == "." { name.to_owned() } else { format!("{path}.{name}") };
-        return Error::invalid(field, "required", "Must be given.");
-    }
-    Error::invalid(path, "invalid_type", format!("{said}."))
-}
-
 /// A request that cannot be understood.
 pub fn malformed(code: &'static str, detail: impl Into<String>) -> Error {
     Error::Malformed { code, detail: detail.into() }
@@ -322,6 +311,7 @@ pub fn refuse(error: Error, request_id: &str) -> HttpResponse {
         TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
         TOO_SLOW => Some(StatusCode::REQUEST_TIMEOUT),
         UNSUPPORTED => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        history::UNKNOWN_ENTITY_TYPE | history::UNKNOWN_FIELD => Some(StatusCode::NOT_FOUND),
         approvals::EXPIRED => Some(StatusCode::GONE),
         _ => None,
     };
@@ -342,23 +332,29 @@ impl Call {
         (self.app, self.caller, self.request)
     }
 
-    /// Answers from a read: one connection, no transaction, the caller authenticated on it first.
+    /// Answers from a read: one connection, no transaction, the caller authenticated on it first. A POST that only reads
+    /// and has a key needs a transaction to keep its answer in.
     pub async fn read(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
+        if self.request.attempt.is_keyed() {
+            return self.write(work).await;
+        }
         self.run(move |app, caller, request| app.door.read(caller, |tx| work(tx, request))).await
     }
 
     /// Answers from one transaction, committed when `work` succeeds and undone otherwise.
     pub async fn write(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
-        self.run(move |app, caller, request| app.door.write(caller, |tx| work(tx, request))).await
+        self.run(move |app, caller, request| app.door.write(caller, |tx| request.once(tx, work))).await
     }
 
     /// As [`Call::write`], of one record through its own command: what somebody else has to approve first is kept as a
     /// request for approval, in a transaction of its own, and answered with 202.
     pub async fn propose(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
-        self.run(move |app, caller, request| match app.door.write(caller, |tx| work(tx, request)) {
+        self.run(move |app, caller, request| match app.door.write(caller, |tx| request.once(tx, work)) {
             Err(Error::NeedsApproval(proposal)) => app.door.write(caller, |tx| {
-                let body = request.object().unwrap_or_default();
-                crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
+                request.once(tx, |tx, request| {
+                    let body = request.object().unwrap_or_default();
+                    crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
+                })
             }),
             done => done,
         })
@@ -391,5 +387,6 @@ pub async fn turn<T: Send + 'static>(
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (at, span) = (app.clone(), tracing::Span::current());
-    app.turns.take(move || span.in_scope(|| work(&at))).await
+    let done = app.turns.take(move || span.in_scope(|| work(&at)));
+    while_the_database_answers(app.door.database(), done).await?
 }

@@ -27,10 +27,14 @@ pub struct Endpoint {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// Does it take an `Idempotency-Key`? A POST of somebody who is signed in does, with few exceptions.
+    pub takes_key: bool,
     /// Its entry in the OpenAPI document.
     pub operation: Map<String, Value>,
     /// The schemas that the entry refers to.
     pub schemas: Map<String, Value>,
+    /// Does it honour `If-Match` although it does not answer with the version that this means?
+    pub guarded: bool,
     pub(crate) route: Route,
 }
 
@@ -82,7 +86,8 @@ impl Endpoint {
         operation.insert("responses".into(), json!({}));
         let parameters: Vec<_> = places(path).map(schemas::place).collect();
         operation.insert("parameters".into(), parameters.into());
-        Self { method, path, access: Access::User, operation, schemas: Map::new(), route }
+        let takes_key = method == Method::POST;
+        Self { method, path, access: Access::User, takes_key, operation, schemas: Map::new(), guarded: false, route }
     }
 
     /// Says what it does: a line, and where a line is not enough, more.
@@ -94,10 +99,18 @@ impl Endpoint {
         self
     }
 
-    /// Says who may call it.
+    /// Says who may call it. A key belongs to its sender, and the public is nobody.
     #[must_use]
     pub fn access(mut self, access: Access) -> Self {
         self.access = access;
+        self.takes_key &= access != Access::Public;
+        self
+    }
+
+    /// Says that its answer cannot be kept.
+    #[must_use]
+    pub fn without_idempotency_key(mut self) -> Self {
+        self.takes_key = false;
         self
     }
 
@@ -140,6 +153,22 @@ impl Endpoint {
             properties.extend(schemas::reason());
         }
         self.named_schema(&name, schema).body("application/json", &schemas::reference(&name))
+    }
+
+    /// Takes the reason for what it asks, and needs no body.
+    #[must_use]
+    pub fn reasoned(self) -> Self {
+        let schema = json!({"type": "object", "additionalProperties": false, "properties": schemas::reason()});
+        let mut endpoint = self.named_schema("Reason", schema).body("application/json", &schemas::reference("Reason"));
+        endpoint.operation["requestBody"]["required"] = false.into();
+        endpoint
+    }
+
+    /// Honours `If-Match`, although it does not answer with the version that this means.
+    #[must_use]
+    pub fn guarded(mut self) -> Self {
+        self.guarded = true;
+        self
     }
 
     /// Takes a body of this content type and schema.

@@ -1,5 +1,6 @@
 //! The gateway of Heimdell CRM: HTTP in front of the domain crates. It parses, calls one function, and answers.
 pub mod app;
+pub mod body;
 pub mod call;
 pub mod config;
 pub mod console;
@@ -7,6 +8,10 @@ pub mod demo;
 pub mod document;
 pub mod endpoint;
 pub mod equipment;
+pub mod examples;
+pub mod failures;
+pub mod idempotency;
+pub mod live;
 pub mod metrics;
 pub mod notes;
 pub mod parameters;

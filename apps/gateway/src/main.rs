@@ -9,7 +9,7 @@ use gateway::{
 
 mod commands;
 
-use commands::{Failure, house::House, importing, people, serving};
+use commands::{Failure, backing_up, examining, house::House, importing, people, restoring, serving};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -63,6 +63,12 @@ enum Command {
     User(UserCommand),
     /// Import a CSV file, with a progress bar.
     Import(importing::FileToImport),
+    /// Back the database up, with what proves the backup; or verify one.
+    Backup(backing_up::Order),
+    /// Put a backup in the place of a database; nothing is lost where that fails.
+    Restore(restoring::Order),
+    /// Examine the installation: say what is wrong and what to do. Ends with 1 where something is.
+    Doctor(examining::Order),
 }
 
 #[derive(Subcommand)]
@@ -75,7 +81,7 @@ fn main() -> ExitCode {
     let program = Program::parse();
     log(&program.logging);
     match run(program.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("heimdell: {failure}");
             ExitCode::FAILURE
@@ -94,8 +100,8 @@ fn log(logging: &Logging) {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    let done = match command {
         Command::Serve { storage, listening, watching } => serving::serve(&storage, &listening, &watching),
         Command::Worker { storage, watching } => serving::work(&storage, &watching),
         Command::Migrate { storage } => {
@@ -110,5 +116,10 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::User(UserCommand::Create(new)) => people::create(new),
         Command::Import(file) => importing::run(&file),
-    }
+        Command::Backup(order) => backing_up::run(&order),
+        Command::Restore(order) => restoring::run(&order),
+        // What the doctor finds is a result, and no failure of the command.
+        Command::Doctor(order) => return Ok(examining::run(&order)?.into()),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

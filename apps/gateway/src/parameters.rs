@@ -94,6 +94,23 @@ impl Parameters {
         self.read(name, &expected, |text| text.parse().ok().filter(|n| *n <= largest))
     }
 
+    /// A number of days from 1 on.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where it is none.
+    pub fn horizon(&self, name: &str, largest: u16) -> Result<Option<u16>> {
+        let expected = format!("a whole number from 1 to {largest}");
+        self.read(name, &expected, |text| text.parse().ok().filter(|days| (1..=largest).contains(days)))
+    }
+
+    /// One of some words.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where it is none of them.
+    pub fn word<T: std::str::FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>> {
+        self.read(name, expected, |text| text.parse().ok())
+    }
+
     /// Yes or no; no where it is not given.
     ///
     /// # Errors

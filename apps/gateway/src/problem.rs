@@ -1,7 +1,10 @@
 //! Failures as RFC 9457 problems. The only file that knows which failure is which status.
 use actix_web::{HttpResponse, http::StatusCode, http::header};
 use crm_core::{Error, FieldError, Kind};
+use crm_ops::idempotency;
 use serde::Serialize;
+
+use crate::reply::Answer;
 
 /// A failure as it goes over the wire.
 #[derive(Debug, Serialize)]
@@ -76,6 +79,7 @@ impl Problem {
                 problem.errors = errors;
             }
             Error::Limited { retry_after, .. } => problem.retry_after = Some(retry_after.max(1)),
+            Error::Conflict { code: idempotency::IN_USE, .. } => problem.retry_after = Some(1),
             Error::Stale { version } => problem.etag = Some(etag(version)),
             _ => {}
         }
@@ -90,24 +94,25 @@ impl Problem {
         problem
     }
 
+    /// The problem as an answer.
+    pub fn answer(&self) -> Answer {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(self).unwrap_or_default();
+        let challenge = (status == StatusCode::UNAUTHORIZED).then(|| "Bearer".to_owned());
+        [
+            (header::RETRY_AFTER, self.retry_after.map(|seconds| seconds.to_string())),
+            (header::ALLOW, self.allow.clone()),
+            (header::ETAG, self.etag.clone()),
+            (header::WWW_AUTHENTICATE, challenge),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .fold(Answer::new(status, "application/problem+json", body), |answer, (name, value)| answer.header(name, value))
+    }
+
     /// The problem as a response.
     pub fn response(&self) -> HttpResponse {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = HttpResponse::build(status);
-        response.content_type("application/problem+json");
-        if let Some(seconds) = self.retry_after {
-            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
-        }
-        if let Some(allow) = &self.allow {
-            response.insert_header((header::ALLOW, allow.as_str()));
-        }
-        if let Some(etag) = &self.etag {
-            response.insert_header((header::ETAG, etag.as_str()));
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
-        }
-        response.body(serde_json::to_vec(self).unwrap_or_default())
+        self.answer().response()
     }
 }
 

@@ -1,9 +1,13 @@
 //! Answers: one resource under its own name, a list under its plural, and what goes with them.
 use actix_web::{HttpResponse, http::StatusCode, http::header};
 use crm_core::{Error, Page, Record, Result, Tx, masks};
+use crm_ops::idempotency::Kept;
 use serde::{Serialize, ser::SerializeMap};
 
 use crate::problem::etag;
+
+/// Says of an answer that it was given before.
+const REPLAYED: header::HeaderName = header::HeaderName::from_static("idempotency-replayed");
 
 /// An answer, already written out: it is made where the data is, on a blocking thread.
 #[derive(Debug)]
@@ -41,6 +45,11 @@ impl<T: Serialize> Serialize for Listing<'_, T> {
 }
 
 impl Answer {
+    /// An answer of this status, with a body that is written out.
+    pub fn new(status: StatusCode, content_type: &str, body: Vec<u8>) -> Self {
+        Self { status, headers: Vec::new(), body }.header(header::CONTENT_TYPE, content_type)
+    }
+
     /// 200 with a body of its own shape.
     ///
     /// # Errors
@@ -48,7 +57,7 @@ impl Answer {
     pub fn json(body: &impl Serialize) -> Result<Self> {
         let mut bytes = Vec::with_capacity(1024);
         serde_json::to_writer(&mut bytes, body).map_err(|e| Error::Internal(Box::new(e)))?;
-        Ok(Self { status: StatusCode::OK, headers: Vec::new(), body: bytes })
+        Ok(Self::new(StatusCode::OK, "application/json", bytes))
     }
 
     /// 200 `{"name": value}`.
@@ -133,6 +142,30 @@ impl Answer {
         if self.status == StatusCode::NO_CONTENT {
             return response.finish();
         }
-        response.content_type("application/json").body(self.body)
+        response.body(self.body)
+    }
+
+    /// What is kept of it, to answer the same request again.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a body that is not text.
+    pub fn to_keep(&self) -> Result<Kept> {
+        let body = String::from_utf8(self.body.clone()).map_err(|error| Error::Internal(Box::new(error)))?;
+        let headers = self.headers.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+        Ok(Kept { status: self.status.as_u16(), headers, body })
+    }
+
+    /// The answer that a request was given before.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for what was never kept by [`Answer::to_keep`].
+    pub fn again(kept: Kept) -> Result<Self> {
+        let status = StatusCode::from_u16(kept.status).map_err(|error| Error::Internal(Box::new(error)))?;
+        let headers = kept.headers.into_iter().map(|(name, value)| {
+            let name = name.parse::<header::HeaderName>().map_err(|error| Error::Internal(Box::new(error)))?;
+            Ok((name, value))
+        });
+        let answer = Self { status, headers: headers.collect::<Result<_>>()?, body: kept.body.into_bytes() };
+        Ok(answer.header(REPLAYED, "true"))
     }
 }

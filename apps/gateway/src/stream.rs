@@ -56,6 +56,7 @@ pub async fn file<P: 'static>(
     let Ok(Ok(permit)) = turn else {
         return refuse(Error::Unavailable("too many files are being written".into()), &id);
     };
+    let database = app.door.database().clone();
     let (sender, pieces) = mpsc::channel(WAITING);
     let (tell, told) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
@@ -80,7 +81,8 @@ pub async fn file<P: 'static>(
             }
         }
     });
-    match told.await.unwrap_or_else(|_| Err(Error::internal("a file ended before it began"))) {
+    let told = turns::while_the_database_answers(&database, told).await;
+    match told.and_then(|told| told.unwrap_or_else(|_| Err(Error::internal("a file ended before it began")))) {
         Ok(head) => {
             let attachment = format!("attachment; filename=\"{}\"", head.name);
             let mut response = HttpResponse::Ok();

@@ -3,6 +3,7 @@
 //! A request waits here as a value in the queue, which holds neither a thread nor a connection, and its turn begins on a
 //! thread that is awake already where there is much to do: waking threads is what a short request costs most.
 use std::{
+    future::Future,
     io,
     sync::{
         Arc,
@@ -11,11 +12,16 @@ use std::{
     time::Duration,
 };
 
-use crm_core::{Error, Result};
+use crm_core::{Error, Result, database::Database};
 use tokio::runtime::{Builder, Runtime};
 
 /// How long a request waits for its turn before it is told to come again.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long a request is worked on before it is asked whether the database answers anybody at all, and for how long that
+/// question waits.
+const LONG: Duration = Duration::from_secs(4);
+const LAST_QUESTION: Duration = Duration::from_secs(3);
 
 /// The threads on which the database is spoken to.
 pub struct Turns {
@@ -57,6 +63,25 @@ impl Drop for Turns {
     fn drop(&mut self) {
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();
+        }
+    }
+}
+
+/// Waits for what a thread does. A statement on a server that hangs ends nobody knows when: then nobody waits for it, and its
+/// thread keeps its turn. Work that merely takes long goes on.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub(crate) async fn while_the_database_answers<T>(database: &Database, done: impl Future<Output = T>) -> Result<T> {
+    let mut done = std::pin::pin!(done);
+    loop {
+        if let Ok(done) = tokio::time::timeout(LONG, &mut done).await {
+            return Ok(done);
+        }
+        let asked = database.clone();
+        let answers = tokio::time::timeout(LAST_QUESTION, tokio::task::spawn_blocking(move || asked.answers())).await;
+        if !matches!(answers, Ok(Ok(true))) {
+            return Err(Error::Unavailable("the database does not answer".into()));
         }
     }
 }

@@ -85,6 +85,13 @@ fn broken(error: MultipartError) -> Error {
 }
 
 impl Form {
+    /// What makes the form the one that it is, in the order in which it came. The marks between its parts do not count: a
+    /// client that sends the same form again makes others.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let file = [Some(self.file_name.as_bytes()), self.content.as_deref()].into_iter().flatten();
+        self.fields.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]).chain(file)
+    }
+
     /// The text of a part.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())

@@ -9,7 +9,9 @@ use crm_core::{
     imports::{ImportJob, RevertJob},
     pruning::Pruning,
 };
+use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics::StageStatisticsJob};
 use crm_ops::{
+    idempotency::PruneIdempotencyKeys,
     runner::{Runner, Running},
     webhooks::{
         deliveries::DeliverWebhook, dispatch::DispatchEvents, pruning::PruneWebhookEvents, receiving::ProcessWebhook,
@@ -29,10 +31,13 @@ pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
         .register::<ExpiryJob>()
         .recurring::<Pruning>()
         .recurring::<HistoryVerification>()
+        .recurring::<StageStatisticsJob>()
+        .recurring::<DealSnapshotsJob>()
         .register::<DispatchEvents>()
         .register::<DeliverWebhook>()
         .register::<ProcessWebhook>()
         .recurring::<PruneWebhookEvents>()
+        .recurring::<PruneIdempotencyKeys>()
         .slots("webhooks", WEBHOOK_SLOTS)
 }
 

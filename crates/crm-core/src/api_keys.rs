@@ -173,6 +173,16 @@ pub fn list(tx: &mut Tx<'_>, mut query: Vec<(String, String)>) -> Result<Page<Ap
     page::list(tx, &query)
 }
 
+/// One key of the caller's own; an ADMIN reads everybody's.
+///
+/// # Errors
+/// [`Error::NotFound`] also for somebody else's key.
+pub fn read(tx: &mut Tx<'_>, id: Id<ApiKey>) -> Result<ApiKey> {
+    let key: ApiKey = tx.find(id)?;
+    let is_own = tx.ctx.actor.user() == Some(key.fields.user_id);
+    if is_own || tx.ctx.role == Role::Admin { Ok(key) } else { Err(Error::NotFound) }
+}
+
 /// Deletes a key, which ends it at once: the caller's own, or anybody's where an ADMIN does it.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Error, FieldError, Id, Patch, Reason, Result, Tx, filters,
+    Error, FieldError, Id, Patch, Reason, Result, Tx, bodies, filters,
     gate::{Action, Ask},
     page,
     record::Record,
@@ -109,7 +109,7 @@ pub struct Commands<R: Record> {
 /// [`Error::Forbidden`] where the caller may not change such records at all; [`Error::Malformed`] and [`Error::Invalid`]
 /// for a request that makes no sense for any record. What single records refuse stands in the outcome.
 pub fn edit<R: Record>(tx: &mut Tx<'_>, patch: Patch, commands: &Commands<R>) -> Result<BulkOutcome> {
-    let (edit, reason) = (understand(patch.members)?, patch.reason);
+    let (edit, reason) = (understand(patch.members, patch.errors)?, patch.reason);
     let action = if edit.delete { Action::Delete } else { Action::Edit };
     tx.ctx.gate.check(tx.ctx, &Ask::about(action, R::KIND))?;
     let ids = match &edit.ids {
@@ -157,17 +157,15 @@ impl From<Error> for BulkError {
     }
 }
 
-fn understand(members: Map<String, Value>) -> Result<BulkEdit> {
-    let mut edit: BulkEdit = serde_json::from_value(Value::Object(members)).map_err(|error| {
-        let said = error.to_string();
-        Error::Malformed {
-            code: "invalid_bulk_edit",
-            detail: said.split(" at line ").next().unwrap_or_default().into(),
-        }
-    })?;
-    let mut errors = Vec::new();
-    let mut refuse = |field: &str, code: &str, message: &str| errors.push(FieldError::new(field, code, message));
-    if edit.ids.is_some() == edit.filter.is_some() {
+fn understand(members: Map<String, Value>, mut errors: Vec<FieldError>) -> Result<BulkEdit> {
+    let given = |name: &str| members.get(name).is_some_and(|value| !value.is_null());
+    let (has_ids, has_filter, has_set) = (given("ids"), given("filter"), given("set"));
+    let read = bodies::read_all::<BulkEdit>(Value::Object(members))?;
+    errors.extend(read.errors);
+    let Some(mut edit) = read.value else { return Err(Error::Invalid(errors)) };
+    let mut refuse =
+        |field: &str, code: &str, message: &str| bodies::tell(&mut errors, FieldError::new(field, code, message));
+    if has_ids == has_filter {
         refuse("ids", "exactly_one", "Either ids or filter must be given.");
     }
     if let Some(ids) = &mut edit.ids {
@@ -178,7 +176,7 @@ fn understand(members: Map<String, Value>) -> Result<BulkEdit> {
             refuse("ids", "length", &format!("Between 1 and {MOST_IDS} ids."));
         }
     }
-    if edit.set.as_ref().is_some_and(|set| !set.is_empty()) == edit.delete {
+    if (has_set && edit.set.as_ref().is_none_or(|set| !set.is_empty())) == edit.delete {
         refuse("set", "exactly_one", "Either members to set or `delete: true` must be given.");
     }
     if errors.is_empty() { Ok(edit) } else { Err(Error::Invalid(errors)) }
@@ -186,7 +184,7 @@ fn understand(members: Map<String, Value>) -> Result<BulkEdit> {
 
 /// The records that a list with these parameters would find.
 fn matching<R: Record>(tx: &mut Tx<'_>, filter: &Value) -> Result<Vec<String>> {
-    let query = filters::parameters::<R>(tx.ctx, "filter", filter).map_err(Error::Invalid)?;
+    let query = filters::parameters::<R>(tx, "filter", filter).map_err(Error::Invalid)?;
     if query.is_empty() {
         return Err(Error::invalid("filter", "required", "A filter without a parameter would mean every record."));
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_types as st};
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy::MidpointNearestEven};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -24,6 +24,7 @@ use crate::{
     record_rows,
     schema::business_units,
     select::Condition,
+    transfers,
     users::User,
 };
 
@@ -165,7 +166,9 @@ pub fn active(tx: &mut Tx<'_>, mut query: Vec<(String, String)>) -> Result<Page<
     page::list(tx, &query)
 }
 
-/// Deactivates a unit. It stays readable. Its open deals go to another unit, where one is named.
+/// Deactivates a unit. It stays readable. Where another unit is named, all that the unit still works on goes there: its
+/// companies and contacts, the leads that are not converted, the open deals, with their activities and tasks, and the
+/// open tasks that are about no record. Closed deals and converted leads stay, and the unit's figures with them.
 ///
 /// # Errors
 /// [`Error::Conflict`] `has_open_deals` where open deals would be left behind; [`Error::Invalid`] where the unit they
@@ -183,7 +186,10 @@ pub fn deactivate(
     let change = Change::new(tx, unit, patch)?;
     let permitted = tx.permit(change)?;
     match transfer_to {
-        Some(target) => transfer(tx, id, target, &reason)?,
+        Some(target) => {
+            check_target(tx, id, target)?;
+            transfers::transfer(tx, id, target, &reason)?;
+        }
         None => refuse_open_deals(tx, id)?,
     }
     permitted.save(tx)?;
@@ -205,23 +211,14 @@ fn refuse_open_deals(tx: &mut Tx<'_>, id: Id<BusinessUnit>) -> Result<()> {
     Err(Error::Conflict { code: "has_open_deals", detail })
 }
 
-fn transfer(tx: &mut Tx<'_>, from: Id<BusinessUnit>, to: Id<BusinessUnit>, reason: &change::Reason) -> Result<()> {
-    let target = tx.find::<BusinessUnit>(to).ok().filter(|unit| unit.fields.is_active && to != from);
-    if target.is_none() {
-        return Err(Error::invalid("transferTo", "unknown_reference", "There is no such active other unit."));
+fn check_target(tx: &mut Tx<'_>, from: Id<BusinessUnit>, to: Id<BusinessUnit>) -> Result<()> {
+    match tx.find::<BusinessUnit>(to) {
+        Ok(unit) if unit.fields.is_active && to != from => Ok(()),
+        Ok(_) | Err(Error::NotFound) => {
+            Err(Error::invalid("transferTo", "unknown_reference", "There is no such active other unit."))
+        }
+        Err(error) => Err(error),
     }
-    let query = [("businessUnitId".to_owned(), from.to_string()), ("status".to_owned(), "open".to_owned())];
-    let mut moved = Vec::new();
-    page::every::<Deal>(tx, &query, |_, deals| {
-        moved.extend(deals.into_iter().map(|deal| deal.id));
-        Ok(())
-    })?;
-    for deal in moved {
-        let mut patch = Patch { reason: reason.clone(), ..Patch::default() };
-        patch.members.insert("businessUnitId".into(), to.to_string().into());
-        change::update(tx, deal, patch)?;
-    }
-    Ok(())
 }
 
 /// Figures of one unit.
@@ -236,30 +233,45 @@ pub struct UnitStats {
     pub open_deals_count: i64,
     /// Its companies.
     pub companies_count: i64,
-    /// The sum of its open deals in `currency`.
+    /// The sum of its open deals in `currency`, at the exchange rates of today.
     pub pipeline_value: Money,
-    /// The sum of its won deals in `currency`.
+    /// The sum of its won deals in `currency`, each at the exchange rate of the day on which it was won.
     pub won_value: Money,
-    /// Won deals in all that closed, 0 to 1; absent where none has closed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Won deals in all that closed, 0 to 1; null where none has closed.
     #[schema(value_type = Option<f64>)]
     pub win_rate: Option<Money>,
     /// What was done in the last 30 days of 24 hours.
     pub activities_last30_days: i64,
     /// The organization's currency, in which the sums are.
     pub currency: crate::money::Currency,
-    /// Deals in other currencies, which no sum here counts.
+    /// Does every open or won deal count in its sum?
+    pub complete: bool,
+    /// Open and won deals in currencies without an exchange rate, which no sum here counts.
     pub unconverted_deals_count: i64,
 }
 
 /// The figures of a unit that would tell what the caller does not see of single deals.
-pub const REVEALS: [Reveals; 5] = [
+pub const REVEALS: [Reveals; 6] = [
     Reveals { member: "openDealsCount", kind: Deal::KIND, fields: &["status"] },
     Reveals { member: "pipelineValue", kind: Deal::KIND, fields: &["value", "currency", "status"] },
     Reveals { member: "wonValue", kind: Deal::KIND, fields: &["value", "currency", "status"] },
     Reveals { member: "winRate", kind: Deal::KIND, fields: &["status"] },
-    Reveals { member: "unconvertedDealsCount", kind: Deal::KIND, fields: &["currency"] },
+    Reveals { member: "complete", kind: Deal::KIND, fields: &["currency", "status"] },
+    Reveals { member: "unconvertedDealsCount", kind: Deal::KIND, fields: &["currency", "status"] },
 ];
+
+/// The deals of a unit. Each is worth its value times the rate that held on the day on which it closed, or holds today.
+const DEALS: &str = "SELECT count(*), count(*) FILTER (WHERE d.status = 'open'), \
+     count(*) FILTER (WHERE d.status = 'won'), count(*) FILTER (WHERE d.status <> 'open'), \
+     coalesce(sum(d.value * x.rate) FILTER (WHERE d.status = 'open'), 0), \
+     coalesce(sum(d.value * x.rate) FILTER (WHERE d.status = 'won'), 0), \
+     count(*) FILTER (WHERE d.status <> 'lost' AND x.rate IS NULL) \
+     FROM deals d LEFT JOIN LATERAL (SELECT 1::numeric AS rate WHERE d.currency = {} UNION ALL \
+       (SELECT r.rate FROM exchange_rates r WHERE r.organization_id = {org} AND r.to_currency = {} \
+        AND r.from_currency = d.currency AND d.currency <> {} \
+        AND r.effective_on <= coalesce((d.closed_at AT TIME ZONE {})::date, {}) \
+        ORDER BY r.effective_on DESC LIMIT 1)) x ON TRUE \
+     WHERE d.organization_id = {org} AND d.business_unit_id = {}";
 
 /// The figures of a unit, from indexes.
 ///
@@ -267,17 +279,12 @@ pub const REVEALS: [Reveals; 5] = [
 /// [`Error::NotFound`].
 pub fn stats(tx: &mut Tx<'_>, id: Id<BusinessUnit>) -> Result<UnitStats> {
     see(tx, id)?;
-    let currency = organizations::read(tx)?.fields.base_currency;
+    let settings = organizations::read(tx)?.fields;
+    let (today, currency) = (settings.day_of(tx.ctx.now), settings.base_currency);
     let deals: (i64, i64, i64, i64, Decimal, Decimal, i64) = tx
-        .sql::<(st::BigInt, st::BigInt, st::BigInt, st::BigInt, st::Numeric, st::Numeric, st::BigInt)>(
-            "SELECT count(*), count(*) FILTER (WHERE status = 'open'), count(*) FILTER (WHERE status = 'won'), \
-             count(*) FILTER (WHERE status <> 'open'), \
-             coalesce(sum(value) FILTER (WHERE status = 'open' AND currency = {}), 0), \
-             coalesce(sum(value) FILTER (WHERE status = 'won' AND currency = {}), 0), \
-             count(*) FILTER (WHERE currency <> {}) \
-             FROM deals WHERE organization_id = {org} AND business_unit_id = {}",
-        )
-        .with(|s| s.bind(currency.code()).bind(currency.code()).bind(currency.code()).bind(id))
+        .sql::<(st::BigInt, st::BigInt, st::BigInt, st::BigInt, st::Numeric, st::Numeric, st::BigInt)>(DEALS)
+        .with(|s| s.bind(currency.code()).bind(currency.code()).bind(currency.code()))
+        .with(|s| s.bind(settings.timezone).bind(today).bind(id))
         .one(tx)?;
     let (leads_count, companies_count, activities): (i64, i64, i64) = tx
         .sql::<(st::BigInt, st::BigInt, st::BigInt)>(
@@ -289,7 +296,8 @@ pub fn stats(tx: &mut Tx<'_>, id: Id<BusinessUnit>) -> Result<UnitStats> {
         .one(tx)?;
     let (deals_count, open_deals_count, won, closed, pipeline, won_value, unconverted_deals_count) = deals;
     let rate = (closed > 0).then(|| (Decimal::from(won) / Decimal::from(closed)).round_dp(4));
-    let sum = |amount| Money::new(amount).ok_or_else(|| Error::internal("a sum is out of range"));
+    let rounded = |amount: Decimal| amount.round_dp_with_strategy(currency.digits(), MidpointNearestEven);
+    let sum = |amount| Money::new(rounded(amount)).ok_or_else(|| Error::internal("a sum is out of range"));
     Ok(UnitStats {
         leads_count,
         deals_count,
@@ -300,6 +308,7 @@ pub fn stats(tx: &mut Tx<'_>, id: Id<BusinessUnit>) -> Result<UnitStats> {
         win_rate: rate.and_then(Money::new),
         activities_last30_days: activities,
         currency,
+        complete: unconverted_deals_count == 0,
         unconverted_deals_count,
     })
 }

@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use self::permits::{New, Permitted, PermittedDraft, Saving};
+pub(crate) use self::permits::{note, propose};
 pub use crate::patch::Reason;
 use crate::{
-    Id, Result, Tx, custom_fields,
+    Id, Result, Tx, bodies, custom_fields,
     error::FieldError,
-    gate::{Action, Ask},
+    gate::{self, Action, Ask},
     patch::{self, Patch},
     proposals::Proposal,
     reason_codes,
@@ -52,9 +53,10 @@ impl<R: Record> Change<R> {
     /// [`Error::Forbidden`] where the caller may not change such records at all, [`Error::Malformed`] for a member that
     /// does not exist. Bad fields are kept and told by [`Tx::permit`], after the questions that come before them.
     pub fn new(tx: &mut Tx<'_>, before: R, patch: Patch) -> Result<Self> {
-        check_any::<R>(tx)?;
+        gate::check_any::<R>(tx.ctx)?;
         let given = patch.given();
-        let merged = patch::merge::<R>(before.fields(), patch.members)?;
+        let mut merged = patch::merge::<R>(before.fields(), patch.members)?;
+        merged.errors.extend(patch.errors);
         let mut change = Self {
             diffs: Vec::new(),
             given,
@@ -82,7 +84,12 @@ impl<R: Record> Change<R> {
 
     /// Lets a rule refuse a field. It is told together with all other bad fields, unless it has been told already.
     pub fn refuse(&mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        refuse(&mut self.errors, FieldError::new(field, code, message));
+        self.refuse_all([FieldError::new(field, code, message)]);
+    }
+
+    /// Tells bad members that a rule of its own has found, together with all others.
+    pub fn refuse_all(&mut self, errors: impl IntoIterator<Item = FieldError>) {
+        errors.into_iter().for_each(|error| bodies::tell(&mut self.errors, error));
     }
 
     /// The record as it stands.
@@ -156,6 +163,7 @@ impl<R: Record> Draft<R> {
         let given = patch.given();
         let merged = patch::merge::<R>(&base, patch.members)?;
         let (fields, mut errors) = (merged.fields, merged.errors);
+        errors.extend(patch.errors);
         let diffs = diff::<R>(before, patch::object(&fields)?);
         patch::validate::<R>(&fields, &mut errors)?;
         references::check::<R>(tx, &diffs, &mut errors)?;
@@ -183,7 +191,17 @@ impl<R: Record> Draft<R> {
 
     /// Lets a rule refuse a field, told together with all others, unless it has been told already.
     pub fn refuse(&mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        refuse(&mut self.errors, FieldError::new(field, code, message));
+        self.refuse_all([FieldError::new(field, code, message)]);
+    }
+
+    /// Tells bad members that a rule of its own has found, together with all others.
+    pub fn refuse_all(&mut self, errors: impl IntoIterator<Item = FieldError>) {
+        errors.into_iter().for_each(|error| bodies::tell(&mut self.errors, error));
+    }
+
+    /// What has been refused so far.
+    pub(crate) fn errors(&self) -> &[FieldError] {
+        &self.errors
     }
 
     /// Takes back what was said against a field that a rule has filled in.
@@ -199,25 +217,6 @@ impl<R: Record> Draft<R> {
     /// When it came to be, for the past that a migration tells.
     pub fn created_at(&mut self, at: DateTime<Utc>) {
         self.created_at = at;
-    }
-}
-
-/// Refuses who may change no record of this kind in any way, before anything is said about the change itself.
-fn check_any<R: Record>(tx: &Tx<'_>) -> Result<()> {
-    let mut refusal = Ok(());
-    for action in R::CHANGES {
-        let answer = tx.ctx.gate.check(tx.ctx, &Ask::about(*action, R::KIND));
-        if answer.is_ok() {
-            return answer;
-        }
-        refusal = refusal.and(answer);
-    }
-    refusal
-}
-
-fn refuse(errors: &mut Vec<FieldError>, error: FieldError) {
-    if errors.iter().all(|told| told.field != error.field) {
-        errors.push(error);
     }
 }
 

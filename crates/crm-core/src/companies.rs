@@ -2,11 +2,13 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use crate::{
-    Error, Id, Money, Patch, Result, Tx,
+    Error, Id, Money, Patch, Reason, Result, Tx, about,
     business_units::BusinessUnit,
     change::Change,
     custom_fields::CustomValues,
@@ -59,6 +61,8 @@ pub struct CompanyFields {
     #[validate(range(min = 0))]
     pub employees: Option<i32>,
     /// What it earns in a year, in the organization's currency.
+    #[validate(custom(function = crate::deals::not_negative))]
+    #[schema(minimum = 0)]
     pub annual_revenue: Option<Money>,
     /// ISO 3166-1, two letters.
     #[validate(custom(function = crate::business_units::country))]
@@ -121,12 +125,25 @@ impl Record for Company {
     ];
     const IN_UNITS: bool = true;
     const SEARCHED: bool = true;
+    fn moved(tx: &mut Tx<'_>, ids: Vec<Uuid>, unit: &Value, reason: &Reason) -> Result<()> {
+        about::follow(tx, "company_id", ids, unit, reason)
+    }
+
     record_rows!(CompanyFields, companies, search_text);
 
     fn search_text(fields: &CompanyFields) -> String {
         let parts = [Some(&fields.name), fields.domain.as_ref(), fields.city.as_ref()];
         parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Makes a company. A signed-in user looks after what they make, unless they say otherwise.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::Invalid`].
+pub fn create(tx: &mut Tx<'_>, patch: Patch) -> Result<Company> {
+    let patch = patch.owned_by_caller(tx, "ownerId");
+    crate::change::create(tx, patch)
 }
 
 /// How far up a company may stand under others.

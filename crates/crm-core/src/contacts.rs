@@ -2,11 +2,13 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::Validate;
 
 use crate::{
-    Id, Patch, Result, Tx,
+    Id, Patch, Reason, Result, Tx, about,
     business_units::BusinessUnit,
     change::{Change, Draft},
     companies::Company,
@@ -105,6 +107,10 @@ impl Record for Contact {
     ];
     const IN_UNITS: bool = true;
     const SEARCHED: bool = true;
+    fn moved(tx: &mut Tx<'_>, ids: Vec<Uuid>, unit: &Value, reason: &Reason) -> Result<()> {
+        about::follow(tx, "contact_id", ids, unit, reason)
+    }
+
     record_rows!(ContactFields, contacts, search_text);
 
     fn search_text(fields: &ContactFields) -> String {
@@ -120,6 +126,15 @@ impl Record for Contact {
         }
         Ok(())
     }
+}
+
+/// Makes a contact. A signed-in user looks after what they make, unless they say otherwise.
+///
+/// # Errors
+/// [`crate::Error::Forbidden`], [`crate::Error::Invalid`].
+pub fn create(tx: &mut Tx<'_>, patch: Patch) -> Result<Contact> {
+    let patch = patch.owned_by_caller(tx, "ownerId");
+    crate::change::create(tx, patch)
 }
 
 /// Changes a contact.

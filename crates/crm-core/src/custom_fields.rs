@@ -11,6 +11,7 @@ use crate::{
     Error, Id, Patch, Result, Tx,
     change::{Change, Draft, FieldDiff},
     error::FieldError,
+    filters::malformed,
     money::decimal,
     patch::object,
     record::{Field, FieldKind, Record},
@@ -206,7 +207,29 @@ fn value(definitions: &[CustomField], key: &str, value: &Value) -> Result<(), Fi
         ("select", Value::String(text)) if definition.fields.options.contains(text) => Ok(()),
         ("select", _) => wrong("not_allowed", format!("One of: {}.", definition.fields.options.join(", "))),
         ("date", _) => wrong("invalid_date", "A day as YYYY-MM-DD.".into()),
+        ("boolean", _) => wrong("invalid_type", "true or false.".into()),
         (type_, _) => wrong("invalid_type", format!("A {type_}.")),
+    }
+}
+
+/// What a list's parameter `customFields.<key>` asks for, in the type of the field.
+///
+/// # Errors
+/// [`Error::Malformed`] for a field that there is not, or a value that it could never have.
+pub(crate) fn wanted(tx: &mut Tx<'_>, kind: &str, key: &str, text: &str) -> Result<Value> {
+    let definitions = of_kind(tx, kind)?;
+    let type_ = definitions.iter().find(|d| d.fields.key == key).map(|d| d.fields.type_.as_str());
+    let wanted = match type_ {
+        Some("number" | "boolean") => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+        _ => text.into(),
+    };
+    let wrong = |e: FieldError| match type_ {
+        Some(_) => malformed("invalid_value", format!("`customFields.{key}`: {}", e.message)),
+        None => malformed("unknown_parameter", format!("`customFields.{key}`: {}", e.message)),
+    };
+    match value(&definitions, key, &wanted) {
+        Ok(()) if wanted.is_null() => Err(malformed("invalid_value", format!("`customFields.{key}` needs a value."))),
+        checked => checked.map(|()| wanted).map_err(wrong),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    Ctx, Error, FieldError, Result, masks,
+    Ctx, Error, FieldError, Result, Tx, custom_fields, masks,
     money::decimal,
     record::{COMMON, Field, FieldKind, Record},
     select::Condition,
@@ -29,7 +29,8 @@ pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Error 
 /// # Errors
 /// [`Error::Malformed`] for a parameter, an operator or a value that does not fit; [`Error::Forbidden`] for a field that
 /// the caller does not see.
-pub fn parse<R: Record>(ctx: &Ctx, name: &str, value: &str) -> Result<Vec<Condition>> {
+pub fn parse<R: Record>(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Vec<Condition>> {
+    let ctx = tx.ctx;
     if name.contains('\0') || value.contains('\0') {
         return Err(malformed("invalid_value", format!("`{}` contains a control character.", name.escape_debug())));
     }
@@ -38,13 +39,15 @@ pub fn parse<R: Record>(ctx: &Ctx, name: &str, value: &str) -> Result<Vec<Condit
         return Ok(search(value));
     }
     if let Some(key) = name.strip_prefix(CUSTOM_FIELDS).and_then(|key| key.strip_prefix('.')) {
-        let conditions = custom::<R>(key, value)?;
+        let field = R::FIELDS.iter().find(|f| f.kind == FieldKind::Custom).ok_or_else(|| unknown::<R>(name))?;
         masks::check_use::<R>(ctx, CUSTOM_FIELDS)?;
-        return Ok(conditions);
+        let value = custom_fields::wanted(tx, R::KIND, key, value)?;
+        let object = Map::from_iter([(key.to_owned(), value)]);
+        return Ok(vec![Condition::Compare(field.column.into(), "@>", Value::Object(object).into())]);
     }
     if let Some((field, op)) = span(name, R::FIELDS) {
         masks::check_use::<R>(ctx, field.name)?;
-        return compare(field, op, value).map(|c| vec![c]);
+        return compare(field, name, op, value).map(|c| vec![c]);
     }
     let (base, op) = match name.split_once('[') {
         Some((base, op)) => (base, op.strip_suffix(']')),
@@ -54,11 +57,11 @@ pub fn parse<R: Record>(ctx: &Ctx, name: &str, value: &str) -> Result<Vec<Condit
     field.map_or(Ok(()), |field| masks::check_use::<R>(ctx, field.name))?;
     match (field, op) {
         (Some(field), Some("")) => equal(ctx, field, value).map(|c| vec![c]),
-        (Some(field), Some("empty")) => empty(field, value).map(|c| vec![c]),
+        (Some(field), Some("empty")) => empty(field, name, value).map(|c| vec![c]),
         (Some(field), Some("contains")) if field.kind == FieldKind::Text => {
             Ok(vec![Condition::Compare(field.column.into(), "ILIKE", text::contains(value).into())])
         }
-        (Some(field), Some(op)) => compare(field, op, value).map(|c| vec![c]),
+        (Some(field), Some(op)) => compare(field, name, op, value).map(|c| vec![c]),
         _ => Err(unknown::<R>(name)),
     }
 }
@@ -68,7 +71,7 @@ pub fn parse<R: Record>(ctx: &Ctx, name: &str, value: &str) -> Result<Vec<Condit
 /// # Errors
 /// Each parameter that the list of `R` would not take, under `member`'s name.
 pub fn parameters<R: Record>(
-    ctx: &Ctx,
+    tx: &mut Tx<'_>,
     member: &str,
     filters: &Value,
 ) -> Result<Vec<(String, String)>, Vec<FieldError>> {
@@ -86,7 +89,7 @@ pub fn parameters<R: Record>(
                 continue;
             }
         };
-        match parse::<R>(ctx, name, &value) {
+        match parse::<R>(tx, name, &value) {
             Ok(_) => query.push((name.clone(), value)),
             Err(error) => refuse(error.code(), &error.to_string()),
         }
@@ -132,19 +135,8 @@ fn search(query: &str) -> Vec<Condition> {
         .collect()
 }
 
-fn custom<R: Record>(key: &str, value: &str) -> Result<Vec<Condition>> {
-    let field = R::FIELDS.iter().find(|f| f.kind == FieldKind::Custom).ok_or_else(|| unknown::<R>(key))?;
-    let mut readings = vec![Value::String(value.to_owned())];
-    readings.extend(serde_json::from_str::<Value>(value).ok().filter(|v| v.is_number() || v.is_boolean()));
-    let holds = |reading| {
-        let object = Map::from_iter([(key.to_owned(), reading)]);
-        Condition::Compare(field.column.into(), "@>", Value::Object(object).into())
-    };
-    Ok(vec![Condition::Any(readings.into_iter().map(holds).collect())])
-}
-
-fn empty(field: &Field, value: &str) -> Result<Condition> {
-    let is = flag(field.name, value)?;
+fn empty(field: &Field, name: &str, value: &str) -> Result<Condition> {
+    let is = flag(name, value)?;
     Ok(match field.kind {
         FieldKind::Tags if is => Condition::Compare(field.column.into(), "=", Bind::Texts(Vec::new())),
         FieldKind::Tags => Condition::Compare(field.column.into(), "<>", Bind::Texts(Vec::new())),
@@ -180,7 +172,11 @@ fn equal(ctx: &Ctx, field: &Field, value: &str) -> Result<Condition> {
             let tags: Vec<String> = value.split(',').map(|tag| tag.trim().to_owned()).collect();
             Ok(Condition::Compare(field.column.into(), "@>", tags.into()))
         }
-        _ => Ok(Condition::Compare(field.column.into(), "=", bind(field, value)?)),
+        FieldKind::Text if field.name == "email" => {
+            // The one text whose case means nothing, with an index of its own.
+            Ok(Condition::EqualFolded(field.column, value.into()))
+        }
+        _ => Ok(Condition::Compare(field.column.into(), "=", bind(field, field.name, value)?)),
     }
 }
 
@@ -191,10 +187,10 @@ fn any_of(field: &Field, ids: Vec<Uuid>) -> Result<Condition> {
     })
 }
 
-fn compare(field: &Field, op: &str, value: &str) -> Result<Condition> {
+fn compare(field: &Field, name: &str, op: &str, value: &str) -> Result<Condition> {
     let ordered = matches!(field.kind, FieldKind::Int | FieldKind::Decimal | FieldKind::Date | FieldKind::Instant);
     match OPERATORS.iter().find(|(name, _)| *name == op) {
-        Some((_, sql)) if ordered => Ok(Condition::Compare(field.column.into(), sql, bind(field, value)?)),
+        Some((_, sql)) if ordered => Ok(Condition::Compare(field.column.into(), sql, bind(field, name, value)?)),
         _ => {
             let detail = format!("`{}` cannot be filtered with `[{op}]`.", field.name);
             Err(malformed("unknown_operator", detail))
@@ -202,13 +198,13 @@ fn compare(field: &Field, op: &str, value: &str) -> Result<Condition> {
     }
 }
 
-/// A value of a query in the type of its field. A day stands for its first instant in UTC where an instant is wanted.
-pub(crate) fn bind(field: &Field, value: &str) -> Result<Bind> {
-    let invalid = |what: &str| malformed("invalid_value", format!("`{}` is {what}.", field.name));
+/// The value of the parameter `name` in the type of its field. A day stands for its first instant in UTC where an instant is wanted.
+pub(crate) fn bind(field: &Field, name: &str, value: &str) -> Result<Bind> {
+    let invalid = |what: &str| malformed("invalid_value", format!("`{name}` is {what}."));
     match field.kind {
         FieldKind::Int => value.parse::<i32>().map(Bind::from).map_err(|_| invalid("a whole number")),
         FieldKind::Decimal => decimal(value).map(Bind::from).ok_or_else(|| invalid("a number")),
-        FieldKind::Bool => flag(field.name, value).map(Bind::from),
+        FieldKind::Bool => flag(name, value).map(Bind::from),
         FieldKind::Date => value.parse::<NaiveDate>().map(Bind::from).map_err(|_| invalid("a day as YYYY-MM-DD")),
         FieldKind::Instant => {
             instant(value).map(Bind::from).ok_or_else(|| invalid("an instant as 2025-12-16T10:00:00Z, or a day"))

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Actor, Ctx, Error, Id, Result, Tx, change::FieldDiff, organizations::Organization, users::Role};
+use crate::{Actor, Ctx, Error, Id, Record, Result, Tx, change::FieldDiff, organizations::Organization, users::Role};
 
 /// What the caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,9 +96,10 @@ pub trait Gate: Send + Sync {
         Vec::new()
     }
 
-    /// Does it depend on the record which fields of this kind the caller does not see?
-    fn hides_by_record(&self, _ctx: &Ctx, _kind: &str) -> bool {
-        false
+    /// The members of a record of this kind on which it depends which fields the caller does not see: [`Gate::hidden`] needs
+    /// no others. None, where the same fields are hidden in all.
+    fn hiding_depends_on(&self, _ctx: &Ctx, _kind: &str) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -144,6 +145,19 @@ impl Gate for Program {
     }
 }
 
+/// Refuses who may change no record of this kind in any way, before anything is said about the change itself.
+pub(crate) fn check_any<R: Record>(ctx: &Ctx) -> Result<()> {
+    let mut refusal = Ok(());
+    for action in R::CHANGES {
+        let answer = ctx.gate.check(ctx, &Ask::about(*action, R::KIND));
+        if answer.is_ok() {
+            return answer;
+        }
+        refusal = refusal.and(answer);
+    }
+    refusal
+}
+
 /// A gate before which somebody else's approval has been given: what needs one is allowed where who gave it may do that
 /// too, and what is refused stays refused.
 pub struct Approved {
@@ -173,8 +187,8 @@ impl Gate for Approved {
         self.gate.hidden(ctx, kind, record)
     }
 
-    fn hides_by_record(&self, ctx: &Ctx, kind: &str) -> bool {
-        self.gate.hides_by_record(ctx, kind)
+    fn hiding_depends_on(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
+        self.gate.hiding_depends_on(ctx, kind)
     }
 }
 
@@ -186,7 +200,7 @@ pub struct Roles;
 const ADMIN_ONLY: [&str; 3] = ["organization", "business_unit", "user"];
 
 /// Kinds that configure the work of everybody, for ADMIN and MANAGER.
-const CONFIGURATION: [&str; 5] = ["pipeline", "stage", "custom_field", "reason_code", "reason_rule"];
+const CONFIGURATION: [&str; 6] = ["pipeline", "stage", "custom_field", "reason_code", "reason_rule", "exchange_rate"];
 
 /// Kinds that a SALES_REP may remove: their own working notes and keys.
 const OWN_THINGS: [&str; 4] = ["activity", "task", "saved_view", "api_key"];

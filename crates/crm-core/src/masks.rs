@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use self::omitting::Omitting;
+use self::omitting::{Omitting, pick};
 use crate::{
     Ctx, Error, Result,
     patch::object,
@@ -67,19 +67,23 @@ pub fn masked_all<'r, R: Record>(ctx: &Ctx, records: &'r [R]) -> Result<Vec<Mask
 struct Hidden {
     /// In some of them, or where it does not depend on the record, in each.
     names: Arc<[String]>,
-    by_record: bool,
+    /// The members on which it depends.
+    depends_on: Vec<String>,
 }
 
 impl Hidden {
     fn of<R: Record>(ctx: &Ctx) -> Self {
         let names = hidden::<R>(ctx);
-        Self { by_record: !names.is_empty() && ctx.gate.hides_by_record(ctx, R::KIND), names: names.into() }
+        let depends_on = if names.is_empty() { Vec::new() } else { ctx.gate.hiding_depends_on(ctx, R::KIND) };
+        Self { names: names.into(), depends_on }
     }
 
     fn masked<'r, R: Record>(&self, ctx: &Ctx, record: &'r R) -> Result<Masked<'r, R>> {
-        let names = match self.by_record {
-            true => ctx.gate.hidden(ctx, R::KIND, Some(&object(record)?)).into(),
-            false => Arc::clone(&self.names),
+        let names = if self.depends_on.is_empty() {
+            Arc::clone(&self.names)
+        } else {
+            let members = pick(record, &self.depends_on).map_err(|error| Error::Internal(Box::new(error)))?;
+            ctx.gate.hidden(ctx, R::KIND, Some(&members)).into()
         };
         Ok(if names.is_empty() { Masked::Whole(record) } else { Masked::Part(record, names) })
     }

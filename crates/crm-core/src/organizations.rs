@@ -1,7 +1,7 @@
 //! Organizations: the tenants.
 use std::{str::FromStr, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use diesel::{prelude::*, sql_types as st};
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,18 @@ impl Default for OrganizationFields {
     }
 }
 
+impl OrganizationFields {
+    /// The calendar day of an instant in the organization's zone.
+    pub fn day_of(&self, at: DateTime<Utc>) -> NaiveDate {
+        at.with_timezone(&self.zone()).date_naive()
+    }
+
+    /// The organization's zone. A zone that a later edition of the database no longer names counts as UTC.
+    pub fn zone(&self) -> Tz {
+        self.timezone.parse().unwrap_or(Tz::UTC)
+    }
+}
+
 /// Is it a zone of the IANA time zone database?
 pub(crate) fn timezone(name: &str) -> Result<(), ValidationError> {
     if Tz::from_str(name).is_ok() {
@@ -126,6 +138,11 @@ pub(crate) fn named(conn: &mut PgConnection, name: &str) -> QueryResult<Option<I
 /// What the database says.
 pub fn read(tx: &mut Tx<'_>) -> Result<Organization> {
     tx.find(tx.ctx.organization)
+}
+
+/// The zone in which the caller's organization counts its days.
+pub(crate) fn zone(tx: &mut Tx<'_>) -> Result<chrono_tz::Tz> {
+    Ok(read(tx)?.fields.timezone.parse().unwrap_or(chrono_tz::Tz::UTC))
 }
 
 /// Changes the caller's own organization.

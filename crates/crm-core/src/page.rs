@@ -42,7 +42,8 @@ impl ListQuery {
     /// # Errors
     /// [`crate::Error::Malformed`] for a parameter that does not exist, a value that does not fit, or a cursor that
     /// was not given out for this very list; [`crate::Error::Forbidden`] for a filter or a sort by a hidden field.
-    pub fn parse<R: Record>(ctx: &Ctx, query: &[(String, String)]) -> Result<Self> {
+    pub fn parse<R: Record>(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Self> {
+        let ctx = tx.ctx;
         let mut list = Self {
             conditions: Vec::new(),
             sort: &crate::record::COMMON[0],
@@ -66,7 +67,7 @@ impl ListQuery {
                     list.sort::<R>(value)?;
                     masks::check_use::<R>(ctx, list.sort.name)?;
                 }
-                _ => list.conditions.extend(filters::parse::<R>(ctx, name, value)?),
+                _ => list.conditions.extend(filters::parse::<R>(tx, name, value)?),
             }
         }
         list.position = begins_at.map(|text| cursor::open(&list.name(), text)).transpose()?;
@@ -128,7 +129,7 @@ impl ListQuery {
     }
 
     fn value(&self, text: &str) -> Result<Bind> {
-        filters::bind(self.sort, text)
+        filters::bind(self.sort, "cursor", text)
     }
 
     fn position_of<R: Record>(&self, record: &R) -> Result<Position> {
@@ -170,7 +171,7 @@ pub fn list_where<R: Record>(
     conditions: Vec<Condition>,
 ) -> Result<Page<R>> {
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::View, R::KIND))?;
-    let mut query = ListQuery::parse::<R>(tx.ctx, query)?;
+    let mut query = ListQuery::parse::<R>(tx, query)?;
     query.conditions.extend(conditions);
     let total = match query.count {
         true => Some(count::<R>(tx, &query)?),
@@ -205,7 +206,7 @@ pub fn every<R: Record>(
     query: &[(String, String)],
     mut each: impl FnMut(&mut Tx<'_>, Vec<R>) -> Result<()>,
 ) -> Result<()> {
-    let mut query = ListQuery::parse::<R>(tx.ctx, query)?;
+    let mut query = ListQuery::parse::<R>(tx, query)?;
     const BATCH: i64 = 500;
     loop {
         let items = query.fetch::<R>(tx, BATCH)?;

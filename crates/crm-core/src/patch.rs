@@ -6,7 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
 use crate::{
-    Error, Result,
+    Error, Result, bodies,
     error::{FieldError, camel},
     record::{COMMON, Field, FieldKind, Record},
 };
@@ -31,6 +31,8 @@ pub struct Patch {
     pub expected: Option<i64>,
     /// The members that the program has filled in, since the request left them out.
     pub defaults: Vec<String>,
+    /// What is wrong with the reason, to be told together with the bad members.
+    pub errors: Vec<FieldError>,
 }
 
 impl Patch {
@@ -38,10 +40,43 @@ impl Patch {
     ///
     /// # Errors
     /// [`Error::Invalid`] where `reasonCode` or `note` is not a text of at most 100 or 2,000 characters.
-    pub fn new(mut members: Map<String, Value>) -> Result<Self> {
-        let code = take_text(&mut members, "reasonCode", 100)?;
-        let note = take_text(&mut members, "note", 2_000)?;
-        Ok(Self { members, reason: Reason { code, note }, ..Self::default() })
+    pub fn new(members: Map<String, Value>) -> Result<Self> {
+        let patch = Self::of_body(members);
+        patch.check()?;
+        Ok(patch)
+    }
+
+    /// As [`Patch::new`], but keeps what is wrong with the reason for those who judge the members.
+    pub fn of_body(mut members: Map<String, Value>) -> Self {
+        let mut errors = Vec::new();
+        let mut take = |name, longest| {
+            let text = take_text(&mut members, name, longest);
+            text.unwrap_or_else(|error| {
+                errors.push(error);
+                None
+            })
+        };
+        let reason = Reason { code: take("reasonCode", 100), note: take("note", 2_000) };
+        Self { members, reason, errors, ..Self::default() }
+    }
+
+    /// Refuses a bad reason.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn check(&self) -> Result<()> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors.clone())) }
+    }
+
+    /// Refuses what was asked of another version than the current one.
+    ///
+    /// # Errors
+    /// [`Error::Stale`].
+    pub fn check_version(&self, version: i64) -> Result<()> {
+        match self.expected {
+            Some(expected) if expected != version => Err(Error::Stale { version }),
+            _ => Ok(()),
+        }
     }
 
     /// The body that it was, with the reason.
@@ -89,13 +124,13 @@ impl From<Map<String, Value>> for Patch {
     }
 }
 
-fn take_text(members: &mut Map<String, Value>, name: &str, longest: usize) -> Result<Option<String>> {
+fn take_text(members: &mut Map<String, Value>, name: &str, longest: usize) -> Result<Option<String>, FieldError> {
     match members.shift_remove(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.chars().count() <= longest && !text.contains('\0') => {
             Ok(Some(text.trim().to_owned()).filter(|t| !t.is_empty()))
         }
-        Some(_) => Err(Error::invalid(name, "invalid_type", format!("A text of at most {longest} characters."))),
+        Some(_) => Err(FieldError::new(name, "invalid_type", format!("A text of at most {longest} characters."))),
     }
 }
 
@@ -251,26 +286,18 @@ fn type_error(field: &Field, given: Option<&Value>, error: &serde_json::Error) -
     let said = |message: String| FieldError::new(field.name, "invalid_type", message);
     match field.kind {
         FieldKind::Choice(words) => choice(field, words),
-        FieldKind::Text | FieldKind::LongText => said(text_message(error)),
+        FieldKind::Text | FieldKind::LongText | FieldKind::Decimal | FieldKind::Json => {
+            let (code, message) = bodies::sentence(&error.to_string());
+            FieldError::new(field.name, code, message)
+        }
         FieldKind::Int => said("A whole number that fits 32 bits.".into()),
-        FieldKind::Decimal => said(text_message(error)),
         FieldKind::Bool => said("true or false.".into()),
         FieldKind::Date => FieldError::new(field.name, "invalid_date", "A day as YYYY-MM-DD, such as 2025-12-16."),
         FieldKind::Instant => FieldError::new(field.name, "invalid_instant", INSTANT),
         FieldKind::Tags => said("A list of texts.".into()),
         FieldKind::Reference(_) => FieldError::new(field.name, "unknown_reference", "There is no such record."),
         FieldKind::Custom => said("An object of the organization's custom fields.".into()),
-        FieldKind::Json => said(text_message(error)),
     }
-}
-
-/// serde's own words, as a sentence.
-fn text_message(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
-    let mut letters = text.chars();
-    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
 }
 
 /// What `validator` found, under the wire's names.
@@ -298,6 +325,13 @@ pub(crate) fn validate<R: Record>(fields: &R::Fields, errors: &mut Vec<FieldErro
         flatten("", &found, errors);
     }
     Ok(())
+}
+
+/// What is wrong with the members of a new record by themselves: nothing is looked up.
+pub(crate) fn misfits<R: Record>(members: Map<String, Value>) -> Result<Vec<FieldError>> {
+    let Merged { fields, mut errors } = merge::<R>(&R::Fields::default(), members)?;
+    validate::<R>(&fields, &mut errors)?;
+    Ok(errors)
 }
 
 const NIL: &str = "00000000-0000-0000-0000-000000000000";

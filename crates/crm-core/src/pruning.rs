@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Result, Tx, events,
     jobs::{Failure, Job, JobRun, Recurring, Schedule},
-    sessions,
+    notifications, sessions,
 };
 
 /// How long completed and cancelled jobs are kept.
@@ -29,7 +29,7 @@ impl Job for Pruning {
     const NAME: &'static str = "pruning";
 
     fn run(self, run: &JobRun<'_>) -> std::result::Result<(), Failure> {
-        for prune in [jobs, ended_sessions] {
+        for prune in [jobs, ended_sessions, old_notifications] {
             while run.step(prune)? == usize::try_from(BATCH).unwrap_or_default() {
                 if run.is_stopping() {
                     return Err(run.leave());
@@ -60,6 +60,10 @@ fn jobs(tx: &mut Tx<'_>) -> Result<usize> {
          OR (status = 'failed' AND finished_at < {})) LIMIT {})",
     );
     Ok(old.with(|s| s.bind(now - COMPLETED_JOBS).bind(now - FAILED_JOBS).bind(BATCH)).run(tx)?)
+}
+
+fn old_notifications(tx: &mut Tx<'_>) -> Result<usize> {
+    notifications::prune(tx, BATCH)
 }
 
 /// The refresh tokens of a session go with it.

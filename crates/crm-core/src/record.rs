@@ -1,12 +1,15 @@
 //! What a kind of record tells about itself, once, for reading, listing, changing, history, import, export and documents.
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use uuid::Uuid;
 use validator::Validate;
 
 use crate::{
-    Id, Result,
+    Id, Reason, Result,
     change::{Change, Draft, New, Saving},
     error::camel,
     gate::Action,
+    notifications,
     select::Select,
     tx::Tx,
 };
@@ -139,6 +142,8 @@ pub trait Record: Serialize + Sized + Send + 'static {
     const FIELDS: &'static [Field];
     /// Do its rows belong to business units (column `business_unit_id`)? Those that do are announced as events.
     const IN_UNITS: bool = false;
+    /// The field that names the user it is given to, and how they are told.
+    const ASSIGNED: Option<(&'static str, notifications::Kind)> = None;
     /// Has it a column `search_text` for `q=`?
     const SEARCHED: bool = false;
     /// The order of a list that asks for none; `-` is descending.
@@ -171,6 +176,14 @@ pub trait Record: Serialize + Sized + Send + 'static {
     /// # Errors
     /// A conflict with other records; bad fields are told to the draft.
     fn check_new(_tx: &mut Tx<'_>, _draft: &mut Draft<Self>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes along what is about records that have gone to another business unit: `unit` is its id as JSON, or `null`.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn moved(_tx: &mut Tx<'_>, _ids: Vec<Uuid>, _unit: &Value, _reason: &Reason) -> Result<()> {
         Ok(())
     }
 

@@ -292,12 +292,27 @@ diesel::table! {
         closed_at -> Nullable<Timestamptz>,
         probability -> Nullable<Numeric>,
         last_activity_at -> Nullable<Timestamptz>,
+        stale_snoozed_until -> Nullable<Timestamptz>,
         stage_entered_at -> Timestamptz,
         episode -> Int4,
         external_id -> Nullable<Text>,
         tags -> Array<Text>,
         custom_fields -> Jsonb,
         search_text -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    exchange_rates (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        from_currency -> Text,
+        to_currency -> Text,
+        effective_on -> Date,
+        rate -> Numeric,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int8,
@@ -554,6 +569,24 @@ diesel::table! {
         updated_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
         version -> Int8,
+        warnings -> Int4,
+    }
+}
+
+diesel::table! {
+    notifications (organization_id, id) {
+        organization_id -> Uuid,
+        id -> Uuid,
+        user_id -> Uuid,
+        kind -> Text,
+        entity_type -> Text,
+        entity_id -> Nullable<Uuid>,
+        entities_count -> Int4,
+        body -> Nullable<Text>,
+        actor_id -> Nullable<Uuid>,
+        change_set_id -> Uuid,
+        created_at -> Timestamptz,
+        read_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -576,6 +609,7 @@ diesel::table! {
         entity_id -> Nullable<Uuid>,
         version_after -> Nullable<Int8>,
         errors -> Nullable<Jsonb>,
+        warnings -> Nullable<Jsonb>,
     }
 }
 
@@ -594,6 +628,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     custom_fields,
     reason_codes,
     reason_rules,
+    exchange_rates,
     companies,
     contacts,
     leads,
@@ -628,6 +663,7 @@ crate::org_table!(
     custom_fields,
     reason_codes,
     reason_rules,
+    exchange_rates,
     companies,
     contacts,
     leads,
@@ -645,5 +681,6 @@ crate::org_table!(
     queue_jobs,
     imports,
     import_files,
-    import_rows
+    import_rows,
+    notifications
 );

@@ -10,21 +10,27 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use crate::{Ctx, record::Record, statement::Bind};
+use crate::{Ctx, business_units::BusinessUnit, record::Record, statement::Bind};
 
 /// One condition on a column of the table that is read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
-    /// `column op value`, with one of `= <> < <= > >= @> ILIKE`.
+    /// `column op value`, with one of `= <> < <= > >= @> LIKE ILIKE ~`.
     Compare(Cow<'static, str>, &'static str, Bind),
     /// `column = ANY(values)`.
     AnyOf(&'static str, Bind),
+    /// `lower(column) = lower(value)`: equal but for case.
+    EqualFolded(&'static str, Bind),
     /// `column IS NULL`, or the opposite.
     IsNull(&'static str, bool),
     /// `(column, id) < (value, id)`: what follows a position.
     Beyond(&'static str, &'static str, Bind, Uuid),
     /// `value <% column`: some words of the column resemble the value, as pg_trgm's word similarity has it.
     Resembles(&'static str, Bind),
+    /// `column LIKE ANY(patterns)`.
+    LikeAny(&'static str, Bind),
+    /// `column ~ value`, written so that no index is asked: for narrowing down what another condition has found.
+    Among(&'static str, Bind),
     /// Any of these.
     Any(Vec<Condition>),
     /// All of these.
@@ -45,6 +51,13 @@ impl Condition {
                 qualified(out, table, column)?;
                 out.push_sql(" = ANY(");
                 values.push(out)?;
+                out.push_sql(")");
+            }
+            Self::EqualFolded(column, value) => {
+                out.push_sql("lower(");
+                qualified(out, table, column)?;
+                out.push_sql(") = lower(");
+                value.push(out)?;
                 out.push_sql(")");
             }
             Self::IsNull(column, is) => {
@@ -68,6 +81,18 @@ impl Condition {
                 value.push(out)?;
                 out.push_sql(" <% ");
                 qualified(out, table, column)?;
+            }
+            Self::LikeAny(column, patterns) => {
+                qualified(out, table, column)?;
+                out.push_sql(" LIKE ANY(");
+                patterns.push(out)?;
+                out.push_sql(")");
+            }
+            Self::Among(column, value) => {
+                out.push_sql("(");
+                qualified(out, table, column)?;
+                out.push_sql(" || '') ~ ");
+                value.push(out)?;
             }
             Self::Any(conditions) => joined(out, table, conditions, " OR ", "FALSE")?,
             Self::All(conditions) => joined(out, table, conditions, " AND ", "TRUE")?,
@@ -117,6 +142,9 @@ fn qualified(out: &mut AstPass<'_, '_, Pg>, table: &str, column: &str) -> QueryR
 /// The caller's organization and business units as conditions: the same for a list, a read, an export and a search.
 pub fn scope<R: Record>(ctx: &Ctx) -> Vec<Condition> {
     let mut conditions = vec![Condition::Compare("organization_id".into(), "=", ctx.organization.into())];
+    if let (true, Some(units)) = (R::KIND == BusinessUnit::KIND, &ctx.scope.units) {
+        conditions.push(Condition::AnyOf("id", units.as_slice().into()));
+    }
     if let (true, Some(units)) = (R::IN_UNITS, &ctx.scope.units) {
         conditions.push(Condition::Any(vec![
             Condition::IsNull("business_unit_id", true),

@@ -67,6 +67,6 @@ fn count<R: Record>(tx: &mut Tx<'_>, filter: &[(String, String)]) -> Result<Opti
     if !may_view || filter.iter().any(|(field, _)| masks::check_use::<R>(tx.ctx, field).is_err()) {
         return Ok(None);
     }
-    let query = ListQuery::parse::<R>(tx.ctx, filter)?;
+    let query = ListQuery::parse::<R>(tx, filter)?;
     page::count::<R>(tx, &query).map(Some)
 }

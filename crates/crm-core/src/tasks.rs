@@ -14,6 +14,7 @@ use crate::{
     contacts::Contact,
     deals::Deal,
     leads::Lead,
+    notifications::Kind,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::tasks,
@@ -130,6 +131,7 @@ impl Record for Task {
         Field::new("contactId", "contact_id", FieldKind::Reference("contacts")).scoped(),
     ];
     const IN_UNITS: bool = true;
+    const ASSIGNED: Option<(&'static str, Kind)> = Some(("assigneeId", Kind::TaskAssigned));
     const SEARCHED: bool = true;
     record_rows!(TaskFields, tasks, search_text);
 

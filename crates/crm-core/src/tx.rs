@@ -7,8 +7,8 @@ use diesel::{
 };
 
 use crate::{
-    Ctx, Error, Id, Result, events, history, organizations::Organization, reason_codes, record::Record, select::Select,
-    statement::Statement,
+    Ctx, Error, Id, Result, events, history, jobs::closings, organizations::Organization, reason_codes, record::Record,
+    select::Select, statement::Statement,
 };
 
 /// A table whose rows belong to one organization. Implement it with [`org_table!`](crate::org_table).
@@ -59,6 +59,7 @@ pub(crate) struct Ledger {
     pub(crate) history: history::Unsealed,
     pub(crate) events: events::Unwritten,
     pub(crate) reasons: reason_codes::Known,
+    pub(crate) has_closings: bool,
 }
 
 /// A new row whose organization is the caller's.
@@ -136,6 +137,7 @@ impl<'c> Tx<'c> {
         let done = work(&mut tx)?;
         events::write(&mut tx)?;
         history::seal(&mut tx)?;
+        closings::settle(&mut tx)?;
         Ok(done)
     }
 

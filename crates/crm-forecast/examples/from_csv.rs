@@ -22,7 +22,7 @@ use std::error::Error;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use crm_forecast::amounts::{Amount, Currency, ExchangeRates, digits};
-use crm_forecast::conversion::{Outlook, Passage, Settings, StageEstimate};
+use crm_forecast::conversion::{AgedBelief, Passage, Settings, StageEstimate};
 use crm_forecast::distribution::{Chance, Distribution, Portion};
 use crm_forecast::histories::{Change, Event, State, Status, episodes_at, state_at};
 use crm_forecast::pipeline::{Forecast, OpenDeal, Period, Totals, forecast};
@@ -152,7 +152,7 @@ fn print_deciles(distribution: &Distribution, currency: Currency) {
 }
 
 /// Deals that stand in the same stage at the same landmark share their chance.
-fn shared(deals: &[(String, &Outlook, u64)]) -> Vec<Portion> {
+fn shared(deals: &[(String, &AgedBelief, u64)]) -> Vec<Portion> {
     let mut portions: BTreeMap<(&str, u64), Portion> = BTreeMap::new();
     for (stage, outlook, value) in deals {
         let fresh = Portion { chance: Chance::Shared(outlook.belief), values: Vec::new() };

@@ -4,6 +4,8 @@
 //! Only a deal's *first* visit to a stage counts: a skipped stage learns nothing, a second visit is ignored, and no
 //! assumption is made that the way to a stage does not matter.
 
+use serde::{Deserialize, Serialize};
+
 use crate::competing_risks::{Curve, Spell};
 use crate::probability::{Belief, Prior};
 
@@ -66,6 +68,119 @@ impl Outlook {
     }
 }
 
+/// Deals that stood in a stage for some days or longer, and what became of them within the horizon.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cohort {
+    /// Days in the stage after which their clock is restarted.
+    pub age: f64,
+    /// How many stood as long.
+    pub deals: usize,
+    /// Of these, won within the horizon.
+    pub won: usize,
+    /// Of these, lost within the horizon.
+    pub lost: usize,
+    /// The share won (Aalen-Johansen), before a prior is mixed in.
+    pub share_won: f64,
+}
+
+impl Cohort {
+    /// The cohort of an age, with its curve.
+    fn observe(passages: &[Passage], age: f64, horizon: f64) -> (Self, Curve) {
+        let stood = |passage: &&Passage| age <= 0.0 || passage.left_after > age;
+        let restarted = |passage: &Passage| Spell { days: passage.spell.days - age, ..passage.spell };
+        let spells: Vec<Spell> = passages.iter().filter(stood).map(restarted).collect();
+        let curve = Curve::fit(&spells);
+        let end = curve.at(horizon);
+        (Self { age, deals: spells.len(), won: end.won, lost: end.lost, share_won: end.won_by }, curve)
+    }
+
+    /// What is believed of the deals' win probability, and whether that is extrapolated. The prior shrinks with the
+    /// cohort, as its pseudo-deals age too; `entered` are all deals that entered the stage, and `fresh` is what is
+    /// believed of one that has just entered.
+    fn believe(&self, entered: usize, prior: Prior, fresh: impl FnOnce() -> f64) -> (Belief, bool) {
+        let resolved = (self.won + self.lost) as f64;
+        if self.age > 0.0 && resolved == 0.0 {
+            return (extrapolated(prior, fresh()), true);
+        }
+        let share = if self.age > 0.0 { self.deals as f64 / entered as f64 } else { 1.0 };
+        (prior.weighing(prior.strength * share).shrink(self.share_won, resolved), false)
+    }
+}
+
+/// What became of the deals that entered a stage: all that an estimate needs of them. It is small, can be kept, and knows
+/// no prior, so that a configured probability counts at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageRecord {
+    /// All deals that entered.
+    entered: Cohort,
+    /// Those that stood long, by age, ascending.
+    aged: Vec<Cohort>,
+    /// The share of which the outcome within the horizon is unknown.
+    unresolved: f64,
+    /// True when the horizon lies beyond what was watched.
+    is_horizon_truncated: bool,
+}
+
+impl StageRecord {
+    /// Learns from the passages of one stage.
+    #[must_use]
+    pub fn observe(passages: &[Passage], settings: &Settings) -> Self {
+        let horizon = settings.horizon_days;
+        let (entered, curve) = Cohort::observe(passages, 0.0, horizon);
+        let later = settings.landmarks.iter().filter(|age| **age > 0.0 && **age < horizon);
+        Self {
+            entered,
+            aged: later.map(|age| Cohort::observe(passages, *age, horizon - age).0).collect(),
+            unresolved: curve.at(horizon).unresolved,
+            is_horizon_truncated: curve.is_truncated(horizon),
+        }
+    }
+
+    /// The estimate under a prior. `configured` is the probability that people set for the stage.
+    #[must_use]
+    pub fn estimate(&self, configured: Option<f64>, prior_strength: f64) -> StageEstimate {
+        let prior = Prior::configured(configured, prior_strength);
+        let Self { entered, aged, unresolved, is_horizon_truncated } = self;
+        let (fresh, _) = entered.believe(entered.deals, prior, || prior.mean);
+        let aged = aged.iter().map(|cohort| {
+            let (belief, is_extrapolated) = cohort.believe(entered.deals, prior, || fresh.mean());
+            AgedBelief { age: cohort.age, belief, is_extrapolated }
+        });
+        StageEstimate {
+            entered: entered.deals,
+            won: entered.won,
+            lost: entered.lost,
+            open: entered.deals - entered.won - entered.lost,
+            raw: entered.share_won,
+            unresolved: *unresolved,
+            is_horizon_truncated: *is_horizon_truncated,
+            fresh: AgedBelief { age: 0.0, belief: fresh, is_extrapolated: false },
+            aged: aged.collect(),
+        }
+    }
+}
+
+/// What is believed of the win probability of deals that have stood in a stage for some days.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AgedBelief {
+    /// The days: the largest landmark that the deals have passed.
+    pub age: f64,
+    /// The belief.
+    pub belief: Belief,
+    /// As [`Outlook::is_extrapolated`].
+    pub is_extrapolated: bool,
+}
+
+impl AgedBelief {
+    /// The win probability.
+    #[must_use]
+    pub fn probability(&self) -> f64 {
+        self.belief.mean()
+    }
+}
+
 /// What a stage's history says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageEstimate {
@@ -83,43 +198,30 @@ pub struct StageEstimate {
     pub unresolved: f64,
     /// True when the horizon lies beyond what was watched.
     pub is_horizon_truncated: bool,
-    /// Outlooks by age, ascending; the first is that of a deal which has just entered.
-    outlooks: Vec<Outlook>,
+    /// Of a deal that has just entered.
+    fresh: AgedBelief,
+    /// By age, ascending.
+    aged: Vec<AgedBelief>,
 }
 
 impl StageEstimate {
     /// Learns from the passages of one stage. `configured` is the probability that people set for the stage.
     #[must_use]
     pub fn fit(passages: &[Passage], configured: Option<f64>, settings: &Settings) -> Self {
-        let prior = Prior::configured(configured, settings.prior_strength);
-        let horizon = settings.horizon_days;
-        let first = outlook(passages, 0.0, horizon, prior);
-        let end = first.curve.at(horizon);
-        let later = settings.landmarks.iter().filter(|age| **age > 0.0 && **age < horizon);
-        let later = later.map(|age| outlook(passages, *age, horizon - age, prior));
-        Self {
-            entered: passages.len(),
-            won: end.won,
-            lost: end.lost,
-            open: passages.len() - end.won - end.lost,
-            raw: end.won_by,
-            unresolved: end.unresolved,
-            is_horizon_truncated: first.curve.is_truncated(horizon),
-            outlooks: std::iter::once(first.clone()).chain(later).collect(),
-        }
+        StageRecord::observe(passages, settings).estimate(configured, settings.prior_strength)
     }
 
     /// What is believed of the win probability of a deal that has just entered.
     #[must_use]
     pub fn belief(&self) -> Belief {
-        self.at_age(0.0).belief
+        self.fresh.belief
     }
 
-    /// The outlook at the largest landmark that a deal in the stage for `days` has passed.
+    /// What is believed at the largest landmark that a deal in the stage for `days` has passed.
     #[must_use]
-    pub fn at_age(&self, days: f64) -> &Outlook {
-        let passed = self.outlooks.partition_point(|outlook| outlook.age <= days);
-        &self.outlooks[passed.max(1) - 1]
+    pub fn at_age(&self, days: f64) -> &AgedBelief {
+        let passed = self.aged.partition_point(|aged| aged.age <= days);
+        passed.checked_sub(1).and_then(|last| self.aged.get(last)).unwrap_or(&self.fresh)
     }
 }
 
@@ -128,25 +230,15 @@ impl StageEstimate {
 /// The cohort are the deals whose first visit lasted longer; the prior shrinks with it, as its pseudo-deals age too.
 #[must_use]
 pub fn outlook(passages: &[Passage], age: f64, horizon: f64, prior: Prior) -> Outlook {
-    let stood = |passage: &&Passage| age <= 0.0 || passage.left_after > age;
-    let restarted = |passage: &Passage| Spell { days: passage.spell.days - age, ..passage.spell };
-    let cohort: Vec<Spell> = passages.iter().filter(stood).map(restarted).collect();
-    let curve = Curve::fit(&cohort);
-    let end = curve.at(horizon);
-    let resolved = (end.won + end.lost) as f64;
-    if age > 0.0 && resolved == 0.0 {
-        let belief = extrapolated(passages, age + horizon, prior);
-        return Outlook { age, horizon, belief, is_extrapolated: true, curve };
-    }
-    let share = if age > 0.0 { cohort.len() as f64 / passages.len() as f64 } else { 1.0 };
-    let belief = prior.weighing(prior.strength * share).shrink(end.won_by, resolved);
-    Outlook { age, horizon, belief, is_extrapolated: false, curve }
+    let (cohort, curve) = Cohort::observe(passages, age, horizon);
+    let fresh = || outlook(passages, 0.0, age + horizon, prior).probability();
+    let (belief, is_extrapolated) = cohort.believe(passages.len(), prior, fresh);
+    Outlook { age, horizon, belief, is_extrapolated, curve }
 }
 
 /// Standing longer than any deal before is no good sign: the smaller of the prior and the stage's own probability,
 /// believed no more firmly than the prior.
-fn extrapolated(passages: &[Passage], horizon: f64, prior: Prior) -> Belief {
-    let fresh = outlook(passages, 0.0, horizon, prior).probability();
+fn extrapolated(prior: Prior, fresh: f64) -> Belief {
     Prior { mean: prior.mean.min(fresh), ..prior }.shrink(0.0, 0.0)
 }
 
@@ -242,9 +334,14 @@ mod tests {
             let outlook = estimate.at_age(f64::from(age));
             prop_assert!((0.0..=1.0).contains(&outlook.probability()));
             prop_assert_eq!(estimate.entered, estimate.won + estimate.lost + estimate.open);
-            if let Some(soon) = outlook.won_between(0.0, 30.0) {
-                prop_assert!((-1e-12..=outlook.probability() + 1e-12).contains(&soon));
+            let ahead = super::outlook(&passages, f64::from(age), 365.0, Prior::configured(configured, 10.0));
+            if let Some(soon) = ahead.won_between(0.0, 30.0) {
+                prop_assert!((-1e-12..=ahead.probability() + 1e-12).contains(&soon));
             }
+            let kept: StageRecord = serde_json::from_value(
+                serde_json::to_value(StageRecord::observe(&passages, &Settings::default())).unwrap(),
+            ).unwrap();
+            prop_assert_eq!(kept.estimate(configured, 10.0), estimate.clone());
         }
     }
 }

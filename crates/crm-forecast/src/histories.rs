@@ -10,7 +10,7 @@ use crate::competing_risks::{Ending, Spell};
 use crate::conversion::Passage;
 use crate::transitions::Path;
 
-const SECONDS_PER_DAY: f64 = 86_400.0;
+pub(crate) const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// One change of a deal.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,6 +13,7 @@
 //! | Which deals does nobody touch any more? | [`stale`] |
 //! | What should I do first today? | [`daily_focus`] |
 //! | What goes with winning? | [`patterns`] |
+//! | The same of the records of a CRM | [`database`]: forecasts, conversion rates, snapshots, backtests, stale deals |
 //!
 //! Deals and stages are named by whatever type the caller uses, as long as it can be compared and cloned. Money is exact
 //! ([`rust_decimal::Decimal`], sums of products without rounding, one rounding at the end); doubles occur in statistics

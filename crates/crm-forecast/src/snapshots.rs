@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::amounts::AmountError;
 use crate::histories::{Event, Status, state_at};
@@ -25,7 +27,9 @@ pub struct Standing {
 pub type Snapshot<D> = BTreeMap<D, Standing>;
 
 /// Why a part of the pipeline came or went, in the order in which a waterfall shows them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = MovementCause)]
 pub enum Cause {
     /// The deal was not there before.
     Created,
@@ -45,6 +49,21 @@ pub enum Cause {
     Lost,
     /// The deal is no longer there.
     Removed,
+}
+
+impl Cause {
+    /// All of them, in that order.
+    pub const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Reopened,
+        Self::PulledIn,
+        Self::Increased,
+        Self::Decreased,
+        Self::PushedOut,
+        Self::Won,
+        Self::Lost,
+        Self::Removed,
+    ];
 }
 
 /// One deal's part in the change. A deal may have two: pulled in, and raised.

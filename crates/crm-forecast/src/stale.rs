@@ -2,6 +2,8 @@
 //! starts anew with each touch, the other with each stage.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::histories::{Status, days};
 
@@ -122,7 +124,8 @@ pub enum Verdict {
 }
 
 /// Where a threshold comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ThresholdSource {
     /// The question.
     Asked,

@@ -2,12 +2,14 @@
 //! what failed.
 //!
 //! - [`runner`]: takes jobs from the queue of `crm_core::jobs` and runs them.
+//! - [`idempotency`]: answers to requests that are sent again.
 //! - [`webhooks`]: who is told of events and who may tell us something; messages, their delivery, replay and receipt.
 //! - [`watch`]: raises alerts about the installation's own state.
 //! - [`discord`]: alerts on a Discord channel.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
+//! - [`checkups`]: what is in order about an installation, and what to do about the rest.
 //!
 //! Signatures, addresses, the meaning of answers and the waits are pure functions of their arguments, the instant and the
 //! randomness included:
@@ -33,8 +35,10 @@
 //! ```
 
 pub mod backoff;
+pub mod checkups;
 pub mod discord;
 mod handlers;
+pub mod idempotency;
 pub mod runner;
 mod schema;
 pub mod watch;

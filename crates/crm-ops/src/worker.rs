@@ -25,7 +25,7 @@ use crate::{
 /// How often an idle worker looks for work that nobody woke it for.
 const POLL: Duration = Duration::from_millis(500);
 /// How often schedules and leases are looked after. Every second time the own ones are extended, each time dead workers' are sought.
-const ROUND: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(2);
 /// The pauses between attempts to note how a job ended, while the database is away.
 const PAUSES: [Duration; 6] = [
     Duration::from_millis(100),

@@ -14,6 +14,7 @@ use crm_core::events::{self, Announcement};
 use crm_core::gate::{Action, Ask};
 use crm_core::history::kinds;
 use crm_core::jobs::{self, Enqueue};
+use crm_core::notifications::{self, Notice};
 use crm_core::proposals::Proposal;
 use crm_core::record::{Field, FieldKind};
 use crm_core::select::Condition;
@@ -185,6 +186,10 @@ pub fn request(tx: &mut Tx<'_>, mut proposal: Proposal, body: Map<String, Value>
         .run(tx)?;
     let at_its_end = Enqueue { run_at: Some(approval.fields.expires_at), ..Enqueue::default() };
     jobs::enqueue(tx, &ExpiryJob::of(&approval), &at_its_end)?;
+    let business_unit_id = approval.fields.business_unit_id;
+    let notice =
+        Notice { business_unit_id, ..Notice::about(notifications::Kind::ApprovalRequested, approval.id.uuid()) };
+    notifications::tell_from(tx, Role::Manager, &notice)?;
     Ok(approval)
 }
 

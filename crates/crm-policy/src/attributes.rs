@@ -130,7 +130,12 @@ impl Facts {
     /// Takes from a record, in its JSON form, what policies may speak about. A value that is not of its type is left
     /// missing: that opens no door, since what is unknown allows nothing and does not keep a refusal from refusing.
     pub fn of(resource: &Resource, record: &Map<String, Value>) -> Facts {
-        Facts::collect(resource, record, |_, _| {})
+        let known = record.iter().filter_map(|(name, json)| {
+            let kind = resource.attributes.get(name)?;
+            let value = if json.is_null() { None } else { Some(Scalar::read_member(kind, json, record).ok()?) };
+            Some((name.clone(), value))
+        });
+        Facts(known.collect())
     }
 
     fn collect(resource: &Resource, record: &Map<String, Value>, mut unreadable: impl FnMut(&str, String)) -> Facts {

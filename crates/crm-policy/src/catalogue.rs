@@ -11,6 +11,7 @@ use crm_core::contacts::Contact;
 use crm_core::custom_fields::CustomField;
 use crm_core::deals::Deal;
 use crm_core::deals::intel::DealIntel;
+use crm_core::exchange_rates::ExchangeRate;
 use crm_core::imports::Import;
 use crm_core::jobs::QueueJob;
 use crm_core::leads::Lead;
@@ -33,7 +34,7 @@ use crate::stored_policies::StoredPolicy;
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
 const BARE: [(ResourceClass, &[&str]); 3] = [
     (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment"]),
-    (ResourceClass::Reference, &["playbook", "email_identity", "suppression", "exchange_rate"]),
+    (ResourceClass::Reference, &["playbook", "email_identity", "suppression"]),
     (
         ResourceClass::Administration,
         &["webhook", "webhook_source", "webhook_event", "gdpr_request", "legal_hold", "retention_run"],
@@ -61,6 +62,7 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<Pipeline>(ResourceClass::Reference),
         resource::<Stage>(ResourceClass::Reference),
         resource::<CustomField>(ResourceClass::Reference),
+        resource::<ExchangeRate>(ResourceClass::Reference),
         resource::<ReasonCode>(ResourceClass::Reference),
         resource::<ReasonRule>(ResourceClass::Reference),
         resource::<Organization>(ResourceClass::Administration),

@@ -126,8 +126,11 @@ impl Gate for PolicyGate {
         judge(ask, decisions)
     }
 
-    fn hides_by_record(&self, ctx: &Ctx, kind: &str) -> bool {
-        self.mask(ctx, kind).is_some_and(|mask| !mask.conditional.is_empty())
+    fn hiding_depends_on(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
+        let (Some(mask), Some(resource)) = (self.mask(ctx, kind), catalogue().resource(kind)) else {
+            return Vec::new();
+        };
+        mask.depends_on(resource).into_iter().map(str::to_owned).collect()
     }
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {

@@ -7,6 +7,7 @@ use crate::attributes::{Context, Resource};
 use crate::conditions::{Condition, Truth};
 use crate::engine::Engine;
 use crate::policies::{Action, Effect, Role};
+use crate::scalars::Kind;
 
 /// Which records an action is allowed on.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +96,21 @@ impl Mask {
     pub fn hidden_in(&self, context: &Context<'_>) -> BTreeSet<&str> {
         let here = self.conditional.iter().filter(|(_, filter)| !filter.admits(context)).map(|(field, _)| field);
         self.hidden.iter().chain(here).map(String::as_str).collect()
+    }
+
+    /// The attributes on which it depends what is hidden.
+    pub fn depends_on<'m>(&'m self, resource: &'m Resource) -> BTreeSet<&'m str> {
+        let mut names = BTreeSet::new();
+        for filter in self.conditional.values() {
+            let ListFilter::Where { unless, when } = filter else { continue };
+            unless.iter().chain(when).for_each(|condition| condition.expression().names(&mut names));
+        }
+        let currencies = names.iter().filter_map(|name| match resource.attributes().get(*name) {
+            Some(Kind::Money { currency }) => Some(currency.as_str()),
+            _ => None,
+        });
+        let currencies: Vec<_> = currencies.collect();
+        names.into_iter().chain(currencies).collect()
     }
 
     /// Whether a list may be sorted, filtered, grouped or summed by a field: only where it is visible in every record,

@@ -173,9 +173,17 @@ pub(crate) fn is_asked_at_once(action: Action) -> bool {
     matches!(action, Action::View | Action::ExportData | Action::Manage | Action::SendEmail)
 }
 
-/// The place of a fault under the names of the wire: a member by its name, what lies deeper by its JSON Pointer.
-pub(crate) fn field_at(pointer: &str) -> &str {
-    pointer.strip_prefix('/').filter(|name| !name.contains('/')).unwrap_or(pointer)
+/// The place of a fault as every body names it: `/condition/all/0/op` is `condition.all[0].op`.
+pub(crate) fn field_at(pointer: &str) -> String {
+    let mut place = String::new();
+    for step in pointer.split('/').skip(1) {
+        match step.parse::<usize>() {
+            Ok(index) => place.push_str(&format!("[{index}]")),
+            Err(_) if place.is_empty() => place.push_str(step),
+            Err(_) => place.push_str(&format!(".{}", step.replace("~1", "/").replace("~0", "~"))),
+        }
+    }
+    place
 }
 
 /// Creates a policy.

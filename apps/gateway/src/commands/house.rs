@@ -21,7 +21,7 @@ pub(crate) struct House {
 impl House {
     /// Finds or starts the database and brings its schema up to date.
     pub(crate) fn open(storage: &Storage) -> Result<Self, Failure> {
-        let (postgres, url) = reach(storage)?;
+        let Reached { postgres, url } = Reached::find(storage)?;
         let database = Database::open(&url, Settings { max_size: storage.connections, ..Settings::default() })?;
         database.with(database::check_server)?;
         if storage.no_migrate {
@@ -46,16 +46,30 @@ impl House {
     }
 }
 
-fn reach(storage: &Storage) -> Result<(Option<private::PrivatePostgres>, String), Failure> {
-    if let Some(url) = &storage.database_url {
-        return Ok((None, url.clone()));
+/// The database that the settings name, as it is.
+pub(crate) struct Reached {
+    postgres: Option<private::PrivatePostgres>,
+    pub(crate) url: String,
+}
+
+impl Reached {
+    /// Finds or starts its server. Says nothing of whether a database at a URL answers.
+    pub(crate) fn find(storage: &Storage) -> Result<Self, private::Error> {
+        if let Some(url) = &storage.database_url {
+            return Ok(Self { postgres: None, url: url.clone() });
+        }
+        let options = private::Options {
+            pg_bin: storage.pg_bin.clone(),
+            path: storage.path.clone(),
+            ..private::Options::new(&storage.home)
+        };
+        let postgres = private::PrivatePostgres::start(options)?;
+        let url = postgres.url(private::DATABASE);
+        Ok(Self { postgres: Some(postgres), url })
     }
-    let options = private::Options {
-        pg_bin: storage.pg_bin.clone(),
-        path: storage.path.clone(),
-        ..private::Options::new(&storage.home)
-    };
-    let postgres = private::PrivatePostgres::start(options)?;
-    let url = postgres.url(private::DATABASE);
-    Ok((Some(postgres), url))
+
+    /// Stops the server, if it is this process's own.
+    pub(crate) fn close(self) -> Result<(), Failure> {
+        self.postgres.map_or(Ok(()), |postgres| postgres.stop().map_err(Failure::from))
+    }
 }

@@ -1,5 +1,11 @@
 //! Importing a file from the shell, with a bar that shows how far it has got.
-use std::{path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use clap::Args;
 use crm_core::{
@@ -30,12 +36,48 @@ pub(crate) struct FileToImport {
     /// A column and its field, as COLUMN=FIELD; once for each column that is read.
     #[arg(long = "map", value_name = "COLUMN=FIELD", required = true)]
     mapping: Vec<String>,
-    /// An option as NAME=VALUE: dedupe, dryRun, delimiter, encoding, dateFormat, decimalComma, asHistory, timezone.
+    /// The pipeline of new deals whose row names none: its id.
+    #[arg(long, value_name = "ID")]
+    pipeline: Option<String>,
+    /// The business unit of new records whose row names none: its id.
+    #[arg(long, value_name = "ID")]
+    business_unit: Option<String>,
+    /// The owner of new records whose row names none: the id of a user.
+    #[arg(long, value_name = "ID")]
+    owner: Option<String>,
+    /// Why records are changed: a code of the organization's list.
+    #[arg(long, value_name = "CODE")]
+    reason_code: Option<String>,
+    /// Why records are changed, in words.
+    #[arg(long)]
+    note: Option<String>,
+    /// An option as NAME=VALUE: dedupe, dryRun, delimiter, encoding, dateFormat, decimalComma, asHistory, timezone,
+    /// unknownReferences.
     #[arg(long = "option", value_name = "NAME=VALUE")]
     options: Vec<String>,
     /// Where the refused rows are written, as CSV.
     #[arg(long, default_value = "import-errors.csv")]
     errors: PathBuf,
+    /// Where the rows that landed but want a look are written, as CSV.
+    #[arg(long, default_value = "import-warnings.csv")]
+    warnings: PathBuf,
+}
+
+impl FileToImport {
+    /// The options as the API has them. `true` and `false` are words of JSON; everything else is text.
+    fn options(&self) -> Result<Map<String, Value>, Failure> {
+        let mut options =
+            pairs(&self.options, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))?;
+        let own = [
+            ("pipelineId", &self.pipeline),
+            ("businessUnitId", &self.business_unit),
+            ("ownerId", &self.owner),
+            ("reasonCode", &self.reason_code),
+            ("note", &self.note),
+        ];
+        options.extend(own.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into()))));
+        Ok(options)
+    }
 }
 
 /// Imports the file and says what became of its rows.
@@ -46,8 +88,7 @@ pub(crate) fn run(asked: &FileToImport) -> Result<(), Failure> {
         file_name: asked.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         content,
         mapping: pairs(&asked.mapping, |text| Value::from(text))?,
-        // `true` and `false` are words of JSON; everything else is text.
-        options: pairs(&asked.options, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))?,
+        options: asked.options()?,
     };
     let house = House::open(&asked.storage)?;
     let found = users::find_account(&house.door, &asked.user)?;
@@ -104,16 +145,31 @@ fn conclude(acting: &Acting<'_>, import: &Import, asked: &FileToImport) -> Resul
     let fields = &import.fields;
     let tried = if fields.dry_run { " (dry run: nothing is kept)" } else { "" };
     println!(
-        "{}{tried}: {} rows, {} created, {} updated, {} skipped, {} refused.",
-        fields.status, fields.rows_total, fields.created, fields.updated, fields.skipped, fields.failed
+        "{}{tried}: {} rows, {} created, {} updated, {} skipped, {} refused; {} with a warning.",
+        fields.status,
+        fields.rows_total,
+        fields.created,
+        fields.updated,
+        fields.skipped,
+        fields.failed,
+        fields.warnings
     );
     if fields.failed > 0 {
-        let file = std::fs::File::create(&asked.errors).map_err(|e| format!("{}: {e}", asked.errors.display()))?;
+        let file = file_at(&asked.errors)?;
         acting.write(|tx| imports::errors(tx, import.id, file).map(drop))?;
         println!("The refused rows are in {}: mend them there and import that file.", asked.errors.display());
+    }
+    if fields.warnings > 0 {
+        let file = file_at(&asked.warnings)?;
+        acting.write(|tx| imports::warnings(tx, import.id, file).map(drop))?;
+        println!("The rows that landed but want a look are in {}.", asked.warnings.display());
     }
     match &fields.error {
         Some(error) => Err(error.clone().into()),
         None => Ok(()),
     }
+}
+
+fn file_at(path: &Path) -> Result<File, Failure> {
+    Ok(File::create(path).map_err(|e| format!("{}: {e}", path.display()))?)
 }

@@ -1,6 +1,8 @@
 //! The demo organization itself: two brands, their pipelines, fields of their own and saved views.
+use chrono::{Months, NaiveDate};
 use crm_core::{
-    Patch, Result, Tx, business_units::BusinessUnit, change, custom_fields::CustomField, pipelines, saved_views,
+    Patch, Result, Tx, business_units::BusinessUnit, change, custom_fields::CustomField, exchange_rates, pipelines,
+    saved_views,
 };
 use serde_json::{Value, json};
 
@@ -75,6 +77,7 @@ pub(super) const LOST: usize = 5;
 /// A refusal of any part of it, which would be a fault of this module.
 pub(super) fn build(tx: &mut Tx<'_>, ledger: &mut Ledger) -> Result<()> {
     create_pipelines(tx, ledger)?;
+    exchange_rates::put(tx, patch(rates(tx.ctx.now.date_naive())))?;
     for (place, brand) in BRANDS.iter().enumerate() {
         let body = json!({
             "name": brand.name, "slug": brand.slug, "timezone": brand.timezone, "country": brand.country,
@@ -117,6 +120,18 @@ fn create_pipelines(tx: &mut Tx<'_>, ledger: &mut Ledger) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a pound was worth in euros, month by month from the beginning on.
+fn rates(first: NaiveDate) -> Value {
+    const POUND: [f64; 14] = [
+        1.1702, 1.1655, 1.1688, 1.1741, 1.1719, 1.1684, 1.1593, 1.1561, 1.1527, 1.1498, 1.1476, 1.1409, 1.1388, 1.1442,
+    ];
+    let month = |(n, rate): (u32, &f64)| {
+        let on = first.checked_add_months(Months::new(n))?;
+        Some(json!({"fromCurrency": "GBP", "effectiveOn": on, "rate": rate}))
+    };
+    json!({"exchangeRates": (0..).zip(&POUND).filter_map(month).collect::<Vec<_>>()})
 }
 
 fn fields() -> [Value; 5] {

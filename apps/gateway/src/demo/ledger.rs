@@ -3,8 +3,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use crm_core::{
-    Ctx, Error, Id, Patch, Result, Tx, activities, change, companies, companies::Company, contacts, contacts::Contact,
-    deals, leads, tasks,
+    Ctx, Error, Id, Patch, Result, Tx, activities, companies, companies::Company, contacts, deals, leads, tasks,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -64,8 +63,8 @@ impl Ledger {
     fn create(&mut self, tx: &mut Tx<'_>, event: &Event) -> Result<()> {
         let patch = self.patch(event)?;
         let id = match event.key {
-            Key::Company(_) => change::create::<Company>(tx, patch)?.id.uuid(),
-            Key::Contact(_) => change::create::<Contact>(tx, patch)?.id.uuid(),
+            Key::Company(_) => companies::create(tx, patch)?.id.uuid(),
+            Key::Contact(_) => contacts::create(tx, patch)?.id.uuid(),
             Key::Lead(_) => leads::create(tx, patch)?.id.uuid(),
             Key::Deal(_) => deals::create(tx, patch)?.id.uuid(),
             Key::Task(_) => tasks::create(tx, patch)?.id.uuid(),

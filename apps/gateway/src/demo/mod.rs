@@ -2,13 +2,15 @@
 //! requests call, each event at its instant and in the name of who did it. So histories, stage visits, reviews and touch
 //! dates come out as if people had worked there.
 //!
-//! Everything happens in one transaction: an interrupted run leaves nothing behind, and what is there is whole. The
+//! The year happens in one transaction: an interrupted run leaves nothing of it behind, and what is there is whole. What is
+//! computed from it follows in another, and would be made up for by the nightly jobs. The
 //! address of the first account is unique in the installation, which makes a second run, and one at the same time, find
 //! that the data is there.
 mod calendar;
 mod chance;
 mod companies;
 mod deals;
+mod foresight;
 mod house;
 mod leads;
 mod ledger;
@@ -115,11 +117,16 @@ pub fn fill(door: &Door, now: DateTime<Utc>, scale: Scale, progress: impl Fn(&st
         house::build(tx, &mut ledger)?;
         let (counts, events) = Plan::year(now, scale);
         tell(tx, &mut ledger, &events, &progress)?;
-        Ok(Filled::Now(counts))
+        Ok((tx.ctx.organization, counts))
     });
     match filled {
         Err(Error::Conflict { code: "email_taken", .. }) => Ok(Filled::Before),
-        filled => filled,
+        Err(error) => Err(error),
+        Ok((organization, counts)) => {
+            progress("Learning from the year: conversion rates and snapshots");
+            door.system_write(organization, now, foresight::foresee)?;
+            Ok(Filled::Now(counts))
+        }
     }
 }
 

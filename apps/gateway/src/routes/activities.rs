@@ -1,5 +1,7 @@
 //! What was done: activities.
+use actix_web::http::Method;
 use crm_core::activities::{self, Activity};
+use serde_json::json;
 
 use super::resource::Resource;
 use crate::endpoint::{Access, Endpoint};
@@ -14,4 +16,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ..Resource::plain("/api/activities", "/api/activities/{id}", "Work", "an activity")
     }
     .endpoints()
+    .into_iter()
+    .map(|endpoint| match endpoint.method {
+        Method::POST => endpoint.example(&json!({
+            "type": "call",
+            "subject": "Discovery call",
+            "body": "Asked for a proposal by Friday.",
+            "durationMinutes": 30,
+            "dealId": "019b2638-4400-7000-8000-000000000001"
+        })),
+        _ => endpoint,
+    })
+    .collect()
 }

@@ -47,7 +47,7 @@ fn list(call: Call) -> impl Future<Output = Reply> {
 fn create(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         alerts::check(tx)?;
-        let alert = alerts::create(tx, &request.json::<NewAlert>()?)?;
+        let alert = request.question(|alert: NewAlert| alerts::create(tx, &alert))?;
         let answer = Answer::record(&alert, tx)?;
         Ok(if alert.fields.occurrences == 1 { answer.created(format!("{ALL}/{}", alert.id)) } else { answer })
     })

@@ -90,7 +90,10 @@ type Verdict = fn(&mut Tx<'_>, Id<Approval>, Patch) -> Result<Approval>;
 /// Decides; where that shows that the request is over, that is kept although the decision itself is undone.
 async fn decide(call: Call, verdict: Verdict) -> Reply {
     call.run(move |app, caller, request: &Request| {
-        let decided = app.door.write(caller, |tx| one(&verdict(tx, request.id()?, request.reason()?)?, tx));
+        let decided = app.door.write(caller, |tx| {
+            let decide = |tx: &mut Tx<'_>| one(&verdict(tx, request.id()?, request.reason()?)?, tx);
+            request.attempt.once_done(tx, [request.bytes()?.as_ref()], decide)
+        });
         if let Some((error, ending)) = decided.as_ref().err().and_then(|error| Some((error, approvals::ending(error)?)))
         {
             app.door.write(caller, |tx| approvals::close(tx, request.id()?, ending, error))?;

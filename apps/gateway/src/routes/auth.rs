@@ -109,6 +109,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .answers_nothing("It has ended."),
         Endpoint::post("/api/auth/password", "changePassword", change_password)
             .says(TAG, "Change your password", "Ends your other sessions and your API keys.")
+            .without_idempotency_key()
             .takes::<NewPassword>()
             .answers_nothing("It is changed."),
     ]
@@ -126,6 +127,7 @@ async fn hashing(call: Call, work: impl FnOnce(Call) -> std::pin::Pin<Box<dyn Fu
 async fn login(call: Call) -> Reply {
     hashing(call, |call| {
         Box::pin(call.open(|app, caller, request| {
+            request.attempt.refuse_key()?;
             let Login { email, password } = request.json()?;
             let login = LoginRequest {
                 email,
@@ -157,6 +159,7 @@ fn granted(signed_in: &SignedIn) -> crm_core::Result<Answer> {
 
 fn refresh(call: Call) -> impl Future<Output = Reply> {
     call.open(|app, caller, request| {
+        request.attempt.refuse_key()?;
         let Refresh { refresh_token } = request.json()?;
         granted(&sessions::refresh(&app.door, &refresh_token, caller.now)?)
     })
@@ -194,6 +197,7 @@ async fn change_password(call: Call) -> Reply {
     hashing(call, |call| {
         Box::pin(call.run(|app, caller, request| {
             app.door.read(caller, |_| Ok(()))?;
+            request.attempt.refuse_key()?;
             let NewPassword { current_password, new_password } = request.json()?;
             let change =
                 PasswordChange { current: current_password, new: new_password, address: request.address.clone() };

@@ -3,7 +3,7 @@ use crm_core::{
     Patch, Result, Tx,
     bulk::{BulkEdit, BulkOutcome},
 };
-use serde_json::json;
+use serde_json::Value;
 
 use crate::{call::Call, endpoint::Endpoint, reply::Answer, schemas};
 
@@ -12,6 +12,7 @@ pub(super) fn endpoint(
     path: &'static str,
     id: &str,
     tag: &str,
+    example: &Value,
     edit: fn(&mut Tx<'_>, Patch) -> Result<BulkOutcome>,
 ) -> Endpoint {
     let handler = move |call: Call| call.write(move |tx, request| Answer::one("bulk", &edit(tx, request.patch()?)?));
@@ -20,7 +21,7 @@ pub(super) fn endpoint(
     let mut endpoint = Endpoint::post(path, id, handler)
         .says(tag, "Edit many at once", words)
         .takes::<BulkEdit>()
-        .example(&json!({"filter": {"status": "new", "ownerId": "none"}, "set": {"status": "contacted"}, "reasonCode": "progressed"}))
+        .example(example)
         .answers::<BulkOutcome>(200, "bulk", "What became of each.");
     if let Some(properties) =
         endpoint.schemas.get_mut("BulkEdit").and_then(|schema| schema["properties"].as_object_mut())

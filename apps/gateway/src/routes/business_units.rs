@@ -27,12 +27,6 @@ const MEMBERS: &str = "/api/business-units/{id}/members";
 struct Members {
     /// Their ids; they replace those before.
     user_ids: Vec<Id<User>>,
-    /// Why.
-    #[serde(default)]
-    reason_code: Option<String>,
-    /// Why, in words of your own.
-    #[serde(default)]
-    note: Option<String>,
 }
 
 /// The endpoints of business units.
@@ -56,10 +50,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says(
                 TAG,
                 "Deactivate a business unit",
-                "It stays readable, inactive. Refused while it owns open deals, unless they go to another unit.",
+                "It stays readable, inactive. Refused while it owns open deals, unless `transferTo` names the unit that \
+                 takes over. Then all that the unit still works on goes there in one transaction, with field history: \
+                 its companies and contacts, the leads that are not converted, the open deals, all with their activities \
+                 and tasks, and the open tasks that are about no record. Closed deals and converted leads stay, and the \
+                 unit's figures with them.",
             )
             .access(Access::Admin)
-            .query("transferTo", &json!({"type": "string", "format": "uuid"}), "The unit that takes its open deals.")
+            .query("transferTo", &json!({"type": "string", "format": "uuid"}), "The active unit that takes over.")
+            .reasoned()
             .answers_nothing("It is inactive."),
         Endpoint::get("/api/business-units/{id}/stats", "readBusinessUnitStats", stats)
             .says(
@@ -86,7 +85,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Replaces the list. They see this unit's records, and those of no unit.",
             )
             .access(Access::Admin)
-            .takes::<Members>()
+            .commands::<Members>()
+            .guarded()
             .answer(
                 200,
                 "The people.",
@@ -132,9 +132,8 @@ fn members(call: Call) -> impl Future<Output = Reply> {
 fn set_members(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         let unit = business_units::lock_to_manage(tx, request.id()?)?;
-        let Members { user_ids, reason_code, note } = request.json()?;
-        let patch = request.reason_of(reason_code, note)?;
-        let members = business_units::set_members(tx, unit.id, &user_ids, &patch)?;
+        let members = request
+            .command(|Members { user_ids }, patch| business_units::set_members(tx, unit.id, &user_ids, &patch))?;
         Answer::one("members", &masks::masked_all(tx.ctx, &members)?)
     })
 }

@@ -7,6 +7,7 @@ use crate::endpoint::Endpoint;
 /// The endpoints of contacts.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     Resource::<Contact> {
+        create: contacts::create,
         update: contacts::update,
         ..Resource::plain("/api/contacts", "/api/contacts/{id}", "Contacts", "a contact")
     }

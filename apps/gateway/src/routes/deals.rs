@@ -15,7 +15,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ..Resource::plain("/api/deals", "/api/deals/{id}", TAG, "a deal")
     };
     let mut endpoints: Vec<_> = resource.endpoints().into_iter().map(with_review).collect();
-    endpoints.push(bulk::endpoint("/api/deals/bulk", "bulkEditDeals", TAG, deals::bulk));
+    let example = json!({"filter": {"status": "open", "ownerId": "me"}, "set": {"expectedCloseDate": "2026-06-30"}, "note": "The budget is released in June"});
+    endpoints.push(bulk::endpoint("/api/deals/bulk", "bulkEditDeals", TAG, &example, deals::bulk));
     endpoints
 }
 

@@ -88,8 +88,8 @@ fn create_review(call: Call) -> impl Future<Output = Reply> {
     call.propose(|tx, request| {
         let deal = reviews::lock_to_review(tx, request.id_at("dealId")?)?;
         let address = format!("/api/deals/{}/win-loss", deal.id);
-        let (review, patch) = request.command::<ReviewInput>()?;
-        Ok(Answer::one("winLossReview", &reviews::create(tx, &deal, review, patch)?)?.created(address))
+        let review = request.command(|review, patch| reviews::create(tx, &deal, review, patch))?;
+        Ok(Answer::one("winLossReview", &review)?.created(address))
     })
 }
 

@@ -79,6 +79,7 @@ fn revert_endpoint() -> Endpoint {
                  `conflict` and stays. What was created is not deleted, and what was deleted is not made again.";
     Endpoint::post("/api/field-history/change-sets/{changeSetId}/revert", "revertChangeSet", revert)
         .says(TAG, "Undo a change set", words)
+        .reasoned()
         .answers::<Reversion>(200, "reversion", "What became of each record.")
 }
 

@@ -32,7 +32,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .example(&json!({"company": {"create": {"name": "Acme"}}, "deal": {"create": {"title": "Acme: 40 seats", "value": 50000}}}))
         .answers_plain::<Conversion>(200, "The lead, and what it became.");
     endpoints.push(with_reason(convert));
-    endpoints.push(bulk::endpoint("/api/leads/bulk", "bulkEditLeads", TAG, leads::bulk));
+    let example = json!({"filter": {"status": "new", "ownerId": "none"}, "set": {"status": "contacted"}, "reasonCode": "progressed"});
+    endpoints.push(bulk::endpoint("/api/leads/bulk", "bulkEditLeads", TAG, &example, leads::bulk));
     endpoints
 }
 

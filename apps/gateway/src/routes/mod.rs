@@ -13,12 +13,15 @@ mod copilot;
 mod custom_fields;
 mod deals;
 mod decision_memory;
+mod events;
+mod exchange_rates;
 mod exports;
 mod field_history;
 mod forecasting;
 mod health;
 mod imports;
 mod leads;
+mod notifications;
 mod organization;
 mod pipelines;
 mod policies;
@@ -43,6 +46,7 @@ pub const TAGS: &[(&str, &str)] = &[
     ("Companies", "Organizations that we sell to."),
     ("Contacts", "People at companies."),
     ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
+    ("Notifications", "What you are told of, at once and later."),
     ("Imports", "Files read in, and taken back."),
     ("Field history", "Who changed what, when, from what to what, and why."),
     ("Business units", "Brands or companies under one organization."),
@@ -74,8 +78,11 @@ pub fn all() -> Vec<Endpoint> {
         tasks::endpoints(),
         saved_views::endpoints(),
         search::endpoints(),
+        notifications::endpoints(),
+        events::endpoints(),
         field_history::endpoints(),
         reason_codes::endpoints(),
+        exchange_rates::endpoints(),
         exports::endpoints(),
         imports::endpoints(),
         custom_fields::endpoints(),

@@ -27,12 +27,6 @@ const STAGE: &str = "/api/pipelines/{id}/stages/{stageId}";
 struct Order {
     /// Each stage of the pipeline, once.
     stage_ids: Vec<Id<Stage>>,
-    /// Why.
-    #[serde(default)]
-    reason_code: Option<String>,
-    /// Why, in words of your own.
-    #[serde(default)]
-    note: Option<String>,
 }
 
 /// The endpoints of pipelines.
@@ -57,6 +51,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .named_schema("PipelineCreate", creation)
             .named_schema("StageCreate", schemas::creation::<Stage>())
             .body("application/json", &schemas::reference("PipelineCreate"))
+            .example(&json!({"name": "Renewals", "stages": [
+                {"name": "Up for renewal", "probability": 0.6, "rottenAfterDays": 30},
+                {"name": "Renewed", "kind": "won"},
+                {"name": "Cancelled", "kind": "lost"}
+            ]}))
             .answers::<PipelineWithStages>(201, &name, "What was made."),
         Endpoint::get(ONE, "readPipeline", read)
             .says(TAG, "Read a pipeline", "With its stages in order.")
@@ -73,6 +72,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .access(Access::Manager)
             .named_schema("StageCreate", schemas::creation::<Stage>())
             .body("application/json", &schemas::reference("StageCreate"))
+            .example(&json!({"name": "Legal review", "probability": 0.8, "rottenAfterDays": 14}))
             .answers::<Stage>(201, "stage", "What was made."),
         Endpoint::patch(STAGE, "updateStage", update_stage)
             .says(TAG, "Change a stage", "Its kind stays while deals stand in it.")
@@ -83,11 +83,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::delete(STAGE, "deleteStage", delete_stage)
             .says(TAG, "Delete a stage", "Refused while deals stand in it.")
             .access(Access::Manager)
+            .reasoned()
             .answers_nothing("It is gone."),
         Endpoint::put("/api/pipelines/{id}/stages/order", "orderStages", order)
             .says(TAG, "Order the stages", "The list names each stage of the pipeline once.")
             .access(Access::Manager)
-            .takes::<Order>()
+            .commands::<Order>()
             .answers::<PipelineWithStages>(200, &name, "The pipeline in its new order."),
     ]
 }
@@ -160,8 +161,8 @@ fn delete_stage(call: Call) -> impl Future<Output = Reply> {
 fn order(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         let pipeline = pipelines::lock_to_order(tx, request.id()?)?;
-        let Order { stage_ids, reason_code, note } = request.json()?;
-        let patch = request.reason_of(reason_code, note)?;
-        whole(&pipelines::order_stages(tx, pipeline.id, &stage_ids, &patch)?, tx)
+        let ordered = request
+            .command(|Order { stage_ids }, patch| pipelines::order_stages(tx, pipeline.id, &stage_ids, &patch))?;
+        whole(&ordered, tx)
     })
 }

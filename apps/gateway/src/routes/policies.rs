@@ -48,6 +48,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .answers::<ListedPolicy>(200, &name, "The policy as it stands now."),
         Endpoint::delete(ONE, "deletePolicy", delete)
             .says(TAG, "Delete a policy", "What it said stays in the field history.")
+            .reasoned()
             .answers_nothing("It is gone."),
         Endpoint::get("/api/policies/{id}/shadow", "readPolicyShadow", shadow)
             .says(
@@ -131,6 +132,7 @@ fn shadow(call: Call) -> impl Future<Output = Reply> {
 fn simulate(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         stored_policies::check_may_manage(tx)?;
-        Answer::one("decision", &simulations::simulate(tx, &request.json::<Simulation>()?)?)
+        let decision = request.question(|question: Simulation| simulations::simulate(tx, &question))?;
+        Answer::one("decision", &decision)
     })
 }

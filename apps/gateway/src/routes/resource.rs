@@ -133,10 +133,11 @@ where
                 Ok(Answer::nothing())
             })
         };
-        let words = "What it held stays in the field history. An optional body may give `reasonCode` and `note`.";
+        let words = "What it held stays in the field history. The body may be left out.";
         Endpoint::delete(self.one, &self.operation("delete", false), handler)
             .says(self.tag, &format!("Delete {}", self.noun), words)
             .access(self.deletes)
+            .reasoned()
             .answers_nothing("It is gone.")
             .answers::<Approval>(202, &Approval::envelope(), WAITS)
     }

@@ -15,6 +15,7 @@ use crate::{
 };
 
 const KEYS: &str = "/api/api-keys";
+const KEY: &str = "/api/api-keys/{id}";
 
 /// The endpoints of users and API keys.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -33,7 +34,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let keys = Resource::<ApiKey> {
         deletes: Access::User,
         delete: api_keys::delete,
-        ..Resource::plain(KEYS, "/api/api-keys/{id}", "Configuration", "an API key")
+        ..Resource::plain(KEYS, KEY, "Configuration", "an API key")
     };
     let mut new_key = schemas::creation::<ApiKey>();
     new_key["required"] = json!(["name", "scopes"]);
@@ -56,6 +57,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .body("application/json", &schemas::reference("ApiKeyCreate"))
             .example(&json!({"name": "Nightly export", "scopes": ["read"]}))
             .answers::<ApiKey>(201, "apiKey", "What was made, with its `key`."),
+        Endpoint::get(KEY, "readApiKey", |call: Call| {
+            call.read(|tx, request| {
+                request.parameters([])?;
+                Answer::record(&api_keys::read(tx, request.id()?)?, tx)
+            })
+        })
+        .says("Configuration", "Read an API key", "Without its secret, which was shown once.")
+        .answers::<ApiKey>(200, &ApiKey::envelope(), "The key as it stands."),
         keys.delete(),
     ]
 }
@@ -69,6 +78,6 @@ fn create_key(call: Call) -> impl Future<Output = Reply> {
         let (key, secret) = api_keys::create(tx, request.patch()?)?;
         let mut shown = serde_json::to_value(&key).map_err(|e| crm_core::Error::Internal(Box::new(e)))?;
         shown["key"] = Value::from(secret.expose());
-        Ok(Answer::one("apiKey", &shown)?.created(format!("{KEYS}/{}", key.id)))
+        Ok(Answer::one("apiKey", &shown)?.version(key.version).created(format!("{KEYS}/{}", key.id)))
     })
 }

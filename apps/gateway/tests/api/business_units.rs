@@ -39,6 +39,31 @@ fn a_deactivated_unit_stays_readable_and_takes_nothing_new() {
 }
 
 #[test]
+fn what_is_about_a_record_goes_where_the_record_goes() {
+    let server = Server::start();
+    let (admin, unit, other) = (server.admin(), server.house.unit, server.house.other_unit);
+    let deal = admin.post("/api/deals", &json!({"title": "D", "businessUnitId": other})).expect(201)["deal"].clone();
+    let company = admin.post("/api/companies", &json!({"name": "C", "businessUnitId": other})).expect(201);
+    let company = company["company"]["id"].as_str().unwrap().to_owned();
+    let about = |body: serde_json::Value| {
+        let id = admin.post("/api/activities", &body).expect(201)["activity"]["id"].clone();
+        format!("/api/activities/{}", id.as_str().unwrap())
+    };
+    let (call, note) =
+        (about(json!({"type": "call", "dealId": deal["id"]})), about(json!({"type": "note", "companyId": company})));
+    for path in [&call, &note] {
+        assert_eq!(server.rep().get(path).refused(404), "not_found");
+    }
+    let deal = format!("/api/deals/{}", deal["id"].as_str().unwrap());
+    admin.patch(&deal, &json!({"businessUnitId": unit})).expect(200);
+    assert_eq!(server.rep().get(&call).expect(200)["activity"]["businessUnitId"], json!(unit));
+    admin.delete(&format!("/api/business-units/{other}?transferTo={unit}")).expect(204);
+    for path in [note, format!("/api/companies/{company}")] {
+        server.rep().get(&path).expect(200);
+    }
+}
+
+#[test]
 fn stats_count_the_units_own_records() {
     let server = Server::start();
     let unit = server.house.unit;
@@ -49,10 +74,26 @@ fn stats_count_the_units_own_records() {
     server.admin().post("/api/leads", &json!({"lastName": "L", "businessUnitId": unit})).expect(201);
     let stats = server.admin().get(&format!("/api/business-units/{unit}/stats")).expect(200)["stats"].clone();
     let shown = json!({"leadsCount": 1, "dealsCount": 3, "openDealsCount": 3, "companiesCount": 0, "pipelineValue": 1500,
-        "wonValue": 0, "activitiesLast30Days": 0, "currency": "USD", "unconvertedDealsCount": 1});
+        "wonValue": 0, "winRate": null, "activitiesLast30Days": 0, "currency": "USD", "unconvertedDealsCount": 1});
     assert_eq!(stats, shown);
     let stranger = server.with(&server.house.stranger.token);
     assert_eq!(stranger.get(&format!("/api/business-units/{unit}/stats")).refused(404), "not_found");
+}
+
+#[test]
+fn a_list_of_units_holds_those_that_the_caller_works_in() {
+    let server = Server::start();
+    let ids = |client: crate::client::Client<'_>, path: &str| -> Vec<serde_json::Value> {
+        let units = client.get(path).expect(200)["businessUnits"].clone();
+        units.as_array().unwrap().iter().map(|unit| unit["id"].clone()).collect()
+    };
+    for path in ["/api/business-units", "/api/business-units/active"] {
+        assert_eq!(ids(server.rep(), path), [json!(server.house.unit)]);
+        assert_eq!(ids(server.admin(), path).len(), 2);
+    }
+    let other = format!("/api/business-units/{}", server.house.other_unit);
+    assert_eq!(server.rep().get(&other).refused(404), "not_found");
+    assert_eq!(server.rep().get(&format!("{other}/stats")).refused(404), "not_found");
 }
 
 #[test]

@@ -45,7 +45,37 @@ fn a_record_is_read_as_it_stood() {
     server.manager().delete(&path).expect(204);
     assert_eq!(server.rep().get(&format!("{as_of}?at={at}")).expect(200), before, "a deleted one too");
     assert_eq!(server.rep().get(&format!("{as_of}?at=2100-01-01")).refused(404), "not_found");
-    assert_eq!(server.rep().get(&format!("/api/field-history/ship/{id}/as-of?at={at}")).refused(404), "not_found");
+    let ship = server.rep().get(&format!("/api/field-history/ship/{id}/as-of?at={at}"));
+    assert_eq!(ship.refused(404), "unknown_entity_type");
+}
+
+#[test]
+fn kinds_and_fields_that_there_are_not_are_told() {
+    let server = Server::start();
+    let id = deal(&server, "D");
+    let history = |rest: &str| server.manager().get(&format!("/api/field-history/{rest}"));
+    for (rest, status, code, word) in [
+        (format!("ship/{id}"), 404, "unknown_entity_type", "business_unit"),
+        (format!("ship/{id}/stageId"), 404, "unknown_entity_type", "deal"),
+        (format!("deal/{id}/valeu"), 404, "unknown_field", "`valeu`"),
+        (format!("deal/{id}/customFields.planet"), 404, "unknown_field", "customFields.planet"),
+        ("recent?entityType=ship".into(), 400, "invalid_value", "`entityType`"),
+        ("recent?entityType=deal&fieldName=valeu".into(), 400, "invalid_value", "`fieldName`"),
+        ("recent?fieldName=valeu".into(), 400, "invalid_value", "`fieldName`"),
+    ] {
+        let reply = history(&rest);
+        assert!(reply.body["detail"].as_str().unwrap().contains(word), "{rest}: {}", reply.body);
+        assert_eq!(reply.refused(status), code, "{rest}");
+    }
+    assert_eq!(server.rep().get(&format!("/api/field-history/ship/{id}")).refused(404), "unknown_entity_type");
+    for rest in
+        [format!("deal/{id}/value"), format!("deal/{id}/deletedAt"), "recent?fieldName=value&entityType=deal".into()]
+    {
+        history(&rest).expect(200);
+    }
+    for kind in ["policy", "api_key", "import"] {
+        history(&format!("{kind}/{id}")).expect(200);
+    }
 }
 
 #[test]
@@ -80,7 +110,7 @@ fn a_rule_makes_people_say_why() {
     let bad = json!({"reasonCodes": [{"code": "A B", "label": "x"}], "rules": [{"entityType": "deal", "condition": {"type": "?"}}]});
     assert_eq!(
         server.admin().put("/api/reason-codes", &bad).bad_fields(),
-        ["reasonCodes[0].code", "rules[0].condition"]
+        ["reasonCodes[0].code", "rules[0].condition.type"]
     );
     assert_eq!(server.admin().put("/api/reason-codes", &json!({})).bad_fields(), ["reasonCodes", "rules"]);
 }

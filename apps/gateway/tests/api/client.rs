@@ -1,7 +1,9 @@
 //! A server of one's own to a test, and a client that signs in.
 use std::{
+    io::{BufRead, BufReader},
     net::TcpListener,
     sync::{Arc, atomic::AtomicBool, mpsc},
+    time::Duration,
 };
 
 use actix_web::dev::ServerHandle;
@@ -25,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) base: String,
     pub(crate) house: House,
     pub(crate) door: Door,
+    gates: fn() -> Arc<dyn Gates>,
     handle: ServerHandle,
     agent: ureq::Agent,
     pub(crate) database: TestDatabase,
@@ -81,17 +84,17 @@ pub(crate) struct Reply {
 impl Server {
     /// The three roles alone decide what is allowed.
     pub(crate) fn start() -> Self {
-        Self::judged_by(Arc::new(Roles))
+        Self::judged_by(|| Arc::new(Roles))
     }
 
     /// Policies decide, as in the program itself.
     pub(crate) fn governed() -> Self {
-        Self::judged_by(Arc::new(PolicyGates::new()))
+        Self::judged_by(|| Arc::new(PolicyGates::new()))
     }
 
-    fn judged_by(gates: Arc<dyn Gates>) -> Self {
-        let database = TestDatabase::new();
-        let organization = |name| TestOrganization::judged_by(&database, name, Arc::clone(&gates));
+    fn judged_by(gates: fn() -> Arc<dyn Gates>) -> Self {
+        let (database, judges) = (TestDatabase::new(), gates());
+        let organization = |name| TestOrganization::judged_by(&database, name, Arc::clone(&judges));
         let (own, other) = (organization("acme"), organization("globex"));
         let door = own.door.clone();
         let (base, handle, agent) = serve(&door);
@@ -104,12 +107,12 @@ impl Server {
             unit: own.units[0],
             other_unit: own.units[1],
         };
-        Self { base, house, door, handle, agent, database }
+        Self { base, house, door, gates, handle, agent, database }
     }
 
     /// Another process of the same house, as far as it shares nothing with this one but the database.
     pub(crate) fn beside(&self) -> Beside {
-        let door = Door::new(self.database.open().unwrap(), Arc::new(PolicyGates::new()));
+        let door = Door::new(self.database.open().unwrap(), (self.gates)());
         let (base, handle, agent) = serve(&door);
         Beside { base, handle, agent }
     }
@@ -182,6 +185,13 @@ fn serve(door: &Door) -> (String, ServerHandle, ureq::Agent) {
     (base, told.recv().unwrap(), agent)
 }
 
+impl<'s> Client<'s> {
+    /// The same client before another gateway.
+    pub(crate) fn at(self, beside: &'s Beside) -> Self {
+        Self { base: &beside.base, ..self }
+    }
+}
+
 impl Client<'_> {
     pub(crate) fn get(self, path: &str) -> Reply {
         self.send("GET", path, &[], None)
@@ -208,6 +218,18 @@ impl Client<'_> {
         let kind = body.map(|_| ("content-type", "application/json"));
         let headers: Vec<_> = headers.iter().copied().chain(kind).collect();
         self.send_bytes(method, path, &headers, text.unwrap_or_default())
+    }
+
+    /// Opens a stream and reads it as it comes. One that stays silent for a minute fails the test.
+    pub(crate) fn listen(self, path: &str, headers: &[(&str, &str)]) -> (u16, impl BufRead + 'static) {
+        let mut request = ureq::http::Request::builder().uri(format!("{}{path}", self.base));
+        let token = self.token.map(|token| ("authorization", format!("Bearer {token}")));
+        for (name, value) in headers.iter().map(|(name, value)| (*name, (*value).to_owned())).chain(token) {
+            request = request.header(name, value);
+        }
+        let request = self.agent.configure_request(request.body(()).unwrap());
+        let response = self.agent.run(request.timeout_global(Some(Duration::from_secs(60))).build()).unwrap();
+        (response.status().as_u16(), BufReader::new(response.into_body().into_reader()))
     }
 
     pub(crate) fn send_bytes(self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {

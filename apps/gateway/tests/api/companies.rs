@@ -23,6 +23,16 @@ fn a_company_is_made_read_changed_and_deleted() {
 }
 
 #[test]
+fn nobody_employs_or_earns_less_than_nothing() {
+    let server = Server::start();
+    let bad = json!({"name": "Acme", "annualRevenue": -0.01, "employees": -1});
+    assert_eq!(server.rep().post("/api/companies", &bad).bad_fields(), ["annualRevenue", "employees"]);
+    let company = server.rep().post("/api/companies", &json!({"name": "Acme", "annualRevenue": 0})).expect(201);
+    let path = format!("/api/companies/{}", company["company"]["id"].as_str().unwrap());
+    assert_eq!(server.rep().patch(&path, &json!({"annualRevenue": -1})).bad_fields(), ["annualRevenue"]);
+}
+
+#[test]
 fn a_company_cannot_stand_under_itself() {
     let server = Server::start();
     let make =

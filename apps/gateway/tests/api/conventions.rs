@@ -85,8 +85,8 @@ fn filters_find_what_they_say() {
         ("employees=5", vec!["Bravo"]),
         ("industry[empty]=true", vec!["Köln Süd 100%", "Bravo", "Alpha Ltd"]),
         ("industry[empty]=false", vec![]),
-        ("ownerId=none", vec!["Köln Süd 100%", "Bravo", "Alpha Ltd"]),
-        ("ownerId=me", vec![]),
+        ("ownerId=me", vec!["Köln Süd 100%", "Bravo", "Alpha Ltd"]),
+        ("ownerId=none", vec![]),
         ("createdAfter=2099-01-01", vec![]),
         ("createdBefore=2099-01-01T00:00:00Z", vec!["Köln Süd 100%", "Bravo", "Alpha Ltd"]),
     ] {
@@ -118,6 +118,19 @@ fn bad_parameters_are_told_and_never_ignored() {
     ] {
         let reply = server.admin().get(&format!("/api/companies?{}", query.replace(' ', "%20")));
         assert_eq!(reply.refused(400), code, "{query}");
+    }
+    for (query, name) in [
+        ("createdAfter=yesterday", "`createdAfter`"),
+        ("updatedBefore=2025-13-01", "`updatedBefore`"),
+        ("employees[gte]=many", "`employees[gte]`"),
+        ("annualRevenue[lt]=x", "`annualRevenue[lt]`"),
+        ("limit=1&limit=2", "`limit` is given twice"),
+        ("country=GB&country=DE", "put commas between them"),
+        ("customFields.xyz=1", "`customFields.xyz`"),
+    ] {
+        let reply = server.admin().get(&format!("/api/companies?{query}"));
+        assert!(reply.body["detail"].as_str().unwrap().contains(name), "{query}: {}", reply.body);
+        assert_eq!(reply.status, 400, "{query}");
     }
     assert_eq!(server.admin().get("/api/deals?status=open,gone").refused(400), "invalid_value");
 }
@@ -199,6 +212,14 @@ fn requests_are_named_and_answers_dressed() {
     let server = Server::start();
     let reply = server.admin().send("GET", "/api/companies", &[("x-request-id", "my-request-0001")], None);
     assert_eq!(reply.header("x-request-id"), "my-request-0001");
+    for (given, is_kept) in
+        [("a", true), ("A-z_0.9", true), (&*"x".repeat(128), true), (&*"x".repeat(129), false), ("a/b", false)]
+    {
+        let reply = server.admin().send("GET", "/api/companies", &[("x-request-id", given)], None);
+        assert_eq!(reply.header("x-request-id") == given, is_kept, "{given}");
+    }
+    let refused = server.admin().send("GET", "/api/nothing", &[("x-request-id", "mine")], None);
+    assert_eq!((refused.header("x-request-id"), &refused.body["requestId"]), ("mine", &json!("mine")));
     assert_eq!(reply.header("x-content-type-options"), "nosniff");
     assert_eq!(reply.header("cache-control"), "no-store");
     assert!(reply.header("content-security-policy").contains("default-src 'none'"));

@@ -43,7 +43,7 @@ fn closing_needs_a_review_and_the_right() {
         (json!({"primaryReasonCode": "competitor"}), "winLossReview.primaryReasonCode"),
         (json!({"primaryReasonCode": "other", "notes": "short"}), "winLossReview.notes"),
         (json!({"primaryReasonCode": "timing", "outcome": "lost"}), "winLossReview.outcome"),
-        (json!({"reason": "x"}), "winLossReview"),
+        (json!({"notes": "x"}), "winLossReview.primaryReasonCode"),
     ] {
         let reply = server.manager().patch(&path, &json!({"stageId": won, "winLossReview": review}));
         assert_eq!(reply.bad_fields(), [field]);

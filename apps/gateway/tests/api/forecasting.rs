@@ -43,7 +43,7 @@ impl<'s> Past<'s> {
     }
 
     /// Deals that stood in a stage, such as `5W 8L 10C`: won after 5 days, lost after 8, still open after 10.
-    fn history(&self, stage: &Value, text: &str) {
+    pub(crate) fn history(&self, stage: &Value, text: &str) {
         for word in text.split(' ') {
             let (days, ending) = word.split_at(word.len() - 1);
             let days: f64 = days.parse().unwrap();

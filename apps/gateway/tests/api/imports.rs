@@ -101,6 +101,44 @@ fn a_file_is_looked_at_tried_and_read_in_once() {
 }
 
 #[test]
+fn what_would_be_refused_and_what_wants_a_look_is_told() {
+    let server = Server::start();
+    let worker = work(&server);
+    let manager = server.manager();
+    let mapping = json!({"Deal": "title", "Account": "company", "Value": "value"}).to_string();
+    let file = "Deal,Account,Value\nOne,,1\nTwo,Nowhere,2\nThree,,much\n";
+    let parts = [("entityType", "deal"), ("mapping", mapping.as_str())];
+    let preview = send(manager, "/api/imports/preview", &parts, file).expect(200)["preview"].clone();
+    let refused: Vec<_> = (0..3).map(|column| &preview["columns"][column]["refused"]["count"]).collect();
+    assert_eq!(refused, [&json!(null), &json!(1), &json!(1)]);
+    assert_eq!(preview["columns"][2]["refused"]["example"], "much");
+    assert_eq!(preview["columns"][2]["refused"]["problem"]["code"], "invalid_number");
+    assert_eq!(preview["notices"][0]["code"], "pipeline", "{preview}");
+
+    let pipeline = manager.get("/api/pipelines").expect(200)["pipelines"][0]["id"].clone();
+    let options = json!({"pipelineId": pipeline, "ownerId": server.house.rep.id, "unknownReferences": "blank"});
+    let parts = [parts[0], parts[1], ("options", &options.to_string())];
+    let import = ended(manager, send(manager, "/api/imports", &parts, file));
+    assert_eq!((counts(&import), &import["warnings"]), ([3, 2, 0, 0, 1], &json!(2)));
+    let path = format!("/api/imports/{}/warnings", import["id"].as_str().unwrap());
+    let told = manager.get(&path).expect(200).as_str().unwrap().to_owned();
+    assert!(told.contains("Deal,Account,Value,row,field,code,message"), "{told}");
+    assert!(
+        told.contains("One,,1,2,company,blank_reference") && told.contains("Two,Nowhere,2,3,company,unknown_reference")
+    );
+    let deals = manager.get("/api/deals").expect(200)["deals"].clone();
+    assert!(deals.as_array().unwrap().iter().all(|deal| deal["ownerId"] == json!(server.house.rep.id)));
+    let stranger = server.with(&server.house.stranger.token);
+    assert_eq!(stranger.get(&path).refused(404), "not_found");
+    let unknown = json!({"pipelineId": server.house.rep.id, "ownerId": pipeline, "reasonCode": "none"});
+    let parts = [parts[0], parts[1], ("options", &unknown.to_string())];
+    let fields = send(manager, "/api/imports", &parts, file).bad_fields();
+    assert_eq!(fields, ["options.ownerId", "options.pipelineId", "options.reasonCode"]);
+    assert_eq!(send(manager, "/api/imports/preview", &parts, file).bad_fields(), fields[..2]);
+    worker.stop();
+}
+
+#[test]
 fn what_is_wrong_with_an_upload_is_told_at_once() {
     let server = Server::start();
     let manager = server.manager();

@@ -33,6 +33,39 @@ fn leads_are_filtered_by_business_unit() {
 }
 
 #[test]
+fn addresses_are_found_whatever_their_case() {
+    let server = Server::start();
+    let admin = server.admin();
+    let body = json!({"lastName": "Hopper", "email": "Grace@Navy.example"});
+    admin.post("/api/leads", &body).expect(201);
+    admin.post("/api/contacts", &body).expect(201);
+    for (list, email) in [
+        ("leads", "grace@NAVY.example"),
+        ("contacts", "GRACE@navy.example"),
+        ("users", &*server.house.rep.email.to_uppercase()),
+    ] {
+        let found = admin.get(&format!("/api/{list}?email={email}")).expect(200);
+        assert_eq!(found[list].as_array().unwrap().len(), 1, "{list}");
+    }
+}
+
+#[test]
+fn what_somebody_makes_is_theirs_unless_they_say_otherwise() {
+    let server = Server::start();
+    for (path, name, body) in [
+        ("/api/leads", "lead", json!({"lastName": "x"})),
+        ("/api/deals", "deal", json!({"title": "x"})),
+        ("/api/companies", "company", json!({"name": "x"})),
+        ("/api/contacts", "contact", json!({"lastName": "x"})),
+    ] {
+        assert_eq!(server.rep().post(path, &body).expect(201)[name]["ownerId"], json!(server.house.rep.id), "{path}");
+        let mut nobodys = body.clone();
+        nobodys["ownerId"] = json!(null);
+        assert_eq!(server.rep().post(path, &nobodys).expect(201)[name]["ownerId"], json!(null), "{path}");
+    }
+}
+
+#[test]
 fn custom_fields_are_checked_and_found() {
     let server = Server::start();
     let define = |body| server.manager().post("/api/custom-fields", &body).expect(201);
@@ -48,12 +81,27 @@ fn custom_fields_are_checked_and_found() {
     let path = format!("/api/leads/{}", lead["id"].as_str().unwrap());
     let changed = server.rep().patch(&path, &json!({"customFields": {"region": "APAC"}})).expect(200);
     assert_eq!(changed["lead"]["customFields"], json!({"region": "APAC", "seats": 12}));
-    for (query, count) in
-        [("customFields.region=APAC", 1), ("customFields.region=EMEA", 0), ("customFields.seats=12", 1)]
-    {
+    for (query, count) in [
+        ("customFields.region=APAC", 1),
+        ("customFields.region=EMEA", 0),
+        ("customFields.seats=12", 1),
+        ("customFields.seats=12.0", 1),
+    ] {
         let found = server.rep().get(&format!("/api/leads?{query}")).expect(200);
         assert_eq!(found["leads"].as_array().unwrap().len(), count, "{query}");
     }
+    for (query, code) in [
+        ("customFields.planet=1", "unknown_parameter"),
+        ("customFields.seats=many", "invalid_value"),
+        ("customFields.seats=null", "invalid_value"),
+        ("customFields.seats=", "invalid_value"),
+        ("customFields.region=MARS", "invalid_value"),
+        ("customFields.seats[gte]=1", "unknown_parameter"),
+    ] {
+        assert_eq!(server.rep().get(&format!("/api/leads?{query}")).refused(400), code, "{query}");
+    }
+    let view = json!({"entityType": "lead", "name": "V", "filters": {"customFields.planet": "x"}});
+    assert_eq!(server.rep().post("/api/saved-views", &view).bad_fields(), ["filters.customFields.planet"]);
     assert_eq!(
         server.rep().patch(&path, &json!({"customFields": {"seats": null}})).bad_fields(),
         ["customFields.seats"]

@@ -58,7 +58,10 @@ fn change_values(database: &TestDatabase) {
 fn everything(client: Client<'_>, server: &Server, things: &Things, deal: &str) -> Vec<(String, u16, Value)> {
     // The other world is made by hand, which `verify` is there to find out.
     let reads = |endpoint: &Endpoint| {
-        endpoint.method == "GET" && endpoint.access != Access::Public && !endpoint.path.ends_with("/verify")
+        endpoint.method == "GET"
+            && endpoint.access != Access::Public
+            && !endpoint.path.ends_with("/verify")
+            && endpoint.path != "/api/events"
     };
     let mut paths: Vec<String> = Vec::new();
     for endpoint in routes::all().iter().filter(|endpoint| reads(endpoint)) {

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 
 use gateway::document;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/heimdell.json");
 
@@ -42,6 +42,90 @@ fn a_problem_is_the_one_that_goes_over_the_wire() {
     let required = document["components"]["schemas"]["Problem"]["required"].as_array().unwrap();
     for member in ["type", "title", "status", "detail", "error", "requestId"] {
         assert!(required.iter().any(|name| name == member), "{member}");
+    }
+}
+
+/// The JSON bodies of an operation: where each stands, and what is said of it.
+fn bodies<'d>(name: &str, operation: &'d Value) -> Vec<(String, &'d Value)> {
+    let request = operation.get("requestBody").map(|body| (format!("{name}: request"), body));
+    let responses = operation["responses"].as_object().unwrap().iter();
+    let responses = responses.map(|(status, response)| (format!("{name}: {status}"), response));
+    let all = request.into_iter().chain(responses);
+    all.filter_map(|(place, body)| Some((place, body["content"].get("application/json")?))).collect()
+}
+
+/// Is this an instance of that schema of the document?
+fn check(document: &Value, schema: &Value, instance: &Value) -> Result<(), String> {
+    let mut whole = schema.clone();
+    whole["components"] = document["components"].clone();
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    compiler.enable_format_assertions();
+    compiler.add_resource("https://document.example/schema.json", whole).map_err(|error| error.to_string())?;
+    let index = compiler.compile("https://document.example/schema.json", &mut schemas).map_err(|e| format!("{e:#}"))?;
+    schemas.validate(instance, index).map_err(|error| format!("{error:#}"))
+}
+
+#[test]
+fn every_body_has_an_example_that_is_one() {
+    let document = document::document();
+    let (mut shown, mut wrongs) = (0, Vec::new());
+    for (name, operation) in operations(&document) {
+        for (place, body) in bodies(&name, operation) {
+            let example = body.get("example").unwrap_or_else(|| panic!("{place}: no example"));
+            let wrong = check(&document, &body["schema"], example).err();
+            wrongs.extend(wrong.map(|error| format!("{place}: {example} is none: {error}")));
+            shown += 1;
+        }
+    }
+    assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
+    assert!(shown > 100, "{shown}");
+    for (name, response) in document["components"]["responses"].as_object().unwrap() {
+        let body = &response["content"]["application/problem+json"];
+        check(&document, &body["schema"], &body["example"]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(response["headers"]["X-Request-Id"].is_object(), "{name}");
+    }
+}
+
+#[test]
+fn the_specifications_own_examples_are_shown() {
+    let document = document::document();
+    let example = |method: &str, path: &str| {
+        &document["paths"][path][method]["requestBody"]["content"]["application/json"]["example"]
+    };
+    let unit = json!({"name": "Brand Alpha", "slug": "alpha", "timezone": "Europe/London", "country": "GB"});
+    assert_eq!(*example("post", "/api/business-units"), unit);
+    let intel = json!({"decisionMaker": "CTO Sarah Johnson", "keyPainPoints": ["Manual data entry", "Poor reporting"],
+        "objections": ["Price too high", "Needs board approval"], "competitors": ["Salesforce", "HubSpot"]});
+    assert_eq!(*example("put", "/api/deals/{dealId}/intel"), intel);
+    let review = json!({"outcome": "won", "primaryReasonCode": "best_price",
+        "notes": "Beat competitors on pricing and features", "learned": "Emphasize data migration support earlier"});
+    assert_eq!(*example("post", "/api/deals/{dealId}/win-loss"), review);
+}
+
+#[test]
+fn versions_limits_and_addresses_are_told_where_they_come() {
+    let document = document::document();
+    for (name, operation) in operations(&document) {
+        let responses = operation["responses"].as_object().unwrap();
+        let guarded =
+            operation["parameters"].as_array().unwrap().iter().any(|p| p["$ref"] == "#/components/parameters/IfMatch");
+        assert_eq!(guarded, responses.contains_key("412"), "{name}");
+        for (status, response) in responses {
+            let is_problem = response.get("$ref").is_some();
+            assert!(is_problem || response["headers"]["X-Request-Id"].is_object(), "{name} {status}");
+            assert_eq!(
+                matches!(status.as_str(), "201" | "202"),
+                response["headers"]["Location"].is_object(),
+                "{name} {status}"
+            );
+        }
+        let has_body = operation.get("requestBody").is_some();
+        for status in ["408", "413", "415", "422"] {
+            assert_eq!(has_body, responses.contains_key(status), "{name} {status}");
+        }
+    }
+    for status in ["429", "503"] {
+        assert!(document["components"]["responses"][format!("Problem{status}")]["headers"]["Retry-After"].is_object());
     }
 }
 

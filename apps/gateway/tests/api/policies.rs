@@ -23,7 +23,7 @@ fn a_policy_is_written_read_changed_and_removed() {
     assert_eq!(stale.refused(412), "stale_version");
     assert_eq!(admin.patch(&path, &json!({"isActive": false})).expect(200)["policy"]["isActive"], false);
     let bad = json!({"condition": {"any": [{"attr": "scoer", "op": "gt", "value": 1}]}});
-    assert_eq!(admin.patch(&path, &bad).bad_fields(), ["/condition/any/0/attr"]);
+    assert_eq!(admin.patch(&path, &bad).bad_fields(), ["condition.any[0].attr"]);
     let everything = json!({"name": "P", "role": "ANY", "action": "manage", "resource": "*", "effect": "deny"});
     assert_eq!(admin.post("/api/policies", &everything).refused(422), "lockout");
     admin.delete(&path).expect(204);

@@ -9,6 +9,8 @@ use crate::{
     Id, Record, Result, Tx,
     events::{self, Announcement},
     jobs::{self, Enqueue},
+    notifications::{self, Notice},
+    users::Role,
 };
 
 /// What the system has met. The title is a constant of the code and leaves the house; the message stays inside, and holds
@@ -107,7 +109,10 @@ pub fn resolve(tx: &mut Tx<'_>, fingerprint: &str) -> Result<bool> {
 pub(super) fn report(tx: &mut Tx<'_>, reported: &Reported<'_>) -> Result<Id<Alert>> {
     tx.check_writable()?;
     let (now, id) = (tx.ctx.now, Id::<Alert>::new());
-    let row = tx.sql::<(st::Uuid, st::Nullable<st::Timestamptz>, st::Bool, st::Bool)>(
+    let stands =
+        tx.sql::<st::Bool>("SELECT resolved_at IS NULL FROM alerts WHERE organization_id = {org} AND fingerprint = {}");
+    let is_new = !stands.with(|s| s.bind(reported.fingerprint)).first::<bool>(tx)?.unwrap_or_default();
+    let row = tx.sql::<(st::Uuid, st::Nullable<st::Timestamptz>, st::Bool)>(
         "INSERT INTO alerts (organization_id, id, fingerprint, severity, source, title, message, is_manual, last_seen_at, \
          created_at, updated_at) VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
          ON CONFLICT (organization_id, fingerprint) DO UPDATE SET severity = excluded.severity, \
@@ -116,14 +121,14 @@ pub(super) fn report(tx: &mut Tx<'_>, reported: &Reported<'_>) -> Result<Id<Aler
          acknowledged_at = CASE WHEN alerts.resolved_at IS NULL THEN alerts.acknowledged_at END, \
          acknowledged_by = CASE WHEN alerts.resolved_at IS NULL THEN alerts.acknowledged_by END, \
          updated_at = excluded.updated_at, version = alerts.version + 1 \
-         RETURNING id, notified_at, acknowledged_at IS NOT NULL, occurrences = 1",
+         RETURNING id, notified_at, acknowledged_at IS NOT NULL",
     );
-    let (id, notified_at, is_acknowledged, is_new) = row
+    let (id, notified_at, is_acknowledged) = row
         .with(|s| {
             let s = s.bind(id).bind(reported.fingerprint).bind(reported.severity.as_str()).bind(reported.source);
             s.bind(reported.title).bind(reported.message).bind(reported.is_manual).bind(now).bind(now).bind(now)
         })
-        .one::<(Uuid, Option<DateTime<Utc>>, bool, bool)>(tx)?;
+        .one::<(Uuid, Option<DateTime<Utc>>, bool)>(tx)?;
     let is_due = reported.severity >= Severity::Error && !is_acknowledged;
     let is_due = is_due && notified_at.is_none_or(|at| at + PAUSE <= now);
     if is_due {
@@ -131,6 +136,11 @@ pub(super) fn report(tx: &mut Tx<'_>, reported: &Reported<'_>) -> Result<Id<Aler
     }
     if is_due || is_new {
         announce(tx, id, reported)?;
+    }
+    if is_new && reported.severity > Severity::Info {
+        let body = Some(reported.title.to_owned());
+        let notice = Notice { body, ..Notice::about(notifications::Kind::AlertRaised, id) };
+        notifications::tell_from(tx, Role::Admin, &notice)?;
     }
     Ok(id.into())
 }

@@ -10,6 +10,7 @@ use crate::{
     gate::{Action, Ask},
     history,
     history::kinds::DELETED,
+    notifications,
     patch::{self, Patch},
     proposals::Proposal,
     reason_codes,
@@ -145,7 +146,8 @@ impl Tx<'_> {
 }
 
 impl<R: Record> Permitted<R> {
-    /// Writes the row and its field history. A change of nothing writes nothing.
+    /// Writes the row and its field history. A change of nothing writes nothing. Where the record goes to another
+    /// business unit, what is about it goes with it ([`Record::moved`]).
     ///
     /// # Errors
     /// What the database says.
@@ -157,6 +159,10 @@ impl<R: Record> Permitted<R> {
         let after = R::store(tx, &Saving(&change))?;
         history::append(tx, after.id(), after.version(), &change.diffs, &change.reason)?;
         events::changed(tx, &change, &after)?;
+        notifications::reassigned(tx, &change, &after)?;
+        if let Some(moved) = change.diffs.iter().find(|diff| diff.field_name == "businessUnitId") {
+            R::moved(tx, vec![after.id().uuid()], &moved.new_value, &change.reason)?;
+        }
         Ok(after)
     }
 }
@@ -169,12 +175,13 @@ impl<R: Record> PermittedDraft<R> {
     pub fn insert(self, tx: &mut Tx<'_>) -> Result<R> {
         let record = R::insert(tx, &New(&self.0))?;
         events::created(tx, &record)?;
+        notifications::assigned(tx, &record)?;
         Ok(record)
     }
 }
 
 /// Keeps the first thing that has to be approved; a refusal comes before all of them.
-fn note(answer: Result<()>, waits: &mut Option<Box<Proposal>>) -> Result<()> {
+pub(crate) fn note(answer: Result<()>, waits: &mut Option<Box<Proposal>>) -> Result<()> {
     match answer {
         Err(Error::NeedsApproval(proposal)) => {
             waits.get_or_insert(proposal);
@@ -185,6 +192,6 @@ fn note(answer: Result<()>, waits: &mut Option<Box<Proposal>>) -> Result<()> {
 }
 
 /// Stops what has to be approved first, when nothing else stands against it.
-fn propose<R>(waits: Option<Box<Proposal>>, id: Id<R>, version: i64) -> Result<()> {
+pub(crate) fn propose<R>(waits: Option<Box<Proposal>>, id: Id<R>, version: i64) -> Result<()> {
     waits.map_or(Ok(()), |proposal| Err(Error::NeedsApproval(Box::new(proposal.about(id.uuid(), version)))))
 }

@@ -26,13 +26,54 @@ pub(super) struct Binaries {
     pub(super) major: u32,
 }
 
+/// The programs that write dumps and read them back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientPrograms {
+    /// The folder of `pg_dump` and `pg_restore`.
+    pub(crate) folder: PathBuf,
+    /// Their major version.
+    pub(crate) major: u32,
+}
+
+/// Finds `pg_dump` and `pg_restore` for a server of this major version: of that version where they are installed,
+/// otherwise the first newer ones. `named` is looked in first, then the places of [`find`].
+///
+/// # Errors
+/// A sentence that says what to install.
+pub(crate) fn find_client(named: Option<&Path>, path: Option<&OsStr>, server: u32) -> Result<ClientPrograms, String> {
+    let mut newest = None;
+    let mut newer = None;
+    for place in named.map(Path::to_path_buf).into_iter().chain(places(path, "pg_dump")) {
+        let Some(found) = inspect_client(&place) else { continue };
+        if found.major == server {
+            return Ok(found);
+        }
+        newest = newest.max(Some(found.major));
+        newer = newer.or((found.major > server).then_some(found));
+    }
+    let remedy = "install the client programs (Debian, Ubuntu: apt install postgresql-client), or name their folder by \
+                  HEIMDELL_PG_BIN";
+    newer.ok_or_else(|| match newest {
+        Some(major) => {
+            format!("the newest pg_dump found is of PostgreSQL {major}, older than the server, {server}: {remedy}")
+        }
+        None => format!("pg_dump and pg_restore of PostgreSQL {server} or newer were not found: {remedy}"),
+    })
+}
+
+fn inspect_client(place: &Path) -> Option<ClientPrograms> {
+    let pg_restore = place.join("pg_restore");
+    let major = major(&output(&place.join("pg_dump"), "--version")?)?;
+    pg_restore.exists().then(|| ClientPrograms { folder: place.to_path_buf(), major })
+}
+
 /// Finds the programs: those of the major version `wanted` if they are installed, otherwise the first found in the
 /// order: `named` (and then nowhere else), `PATH`, `pg_config`, the usual folders, newest version first.
 ///
 /// # Errors
 /// The places looked in, when none holds PostgreSQL 15 or newer.
 pub(super) fn find(named: Option<&Path>, path: Option<&OsStr>, wanted: Option<u32>) -> Result<Binaries, Vec<PathBuf>> {
-    let places = named.map_or_else(|| places(path), |folder| vec![folder.to_path_buf()]);
+    let places = named.map_or_else(|| places(path, "initdb"), |folder| vec![folder.to_path_buf()]);
     let mut first = None;
     for place in &places {
         let Some(found) = inspect(place) else { continue };
@@ -61,9 +102,10 @@ pub(super) fn missing_text(looked: &[PathBuf]) -> String {
     )
 }
 
-fn places(path: Option<&OsStr>) -> Vec<PathBuf> {
+/// The folders to look in for a program: those of `PATH` that have it, and each installed version's.
+fn places(path: Option<&OsStr>, program: &str) -> Vec<PathBuf> {
     let on_path: Vec<PathBuf> = path.map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
-    let mut places: Vec<PathBuf> = on_path.iter().filter(|folder| folder.join("initdb").exists()).cloned().collect();
+    let mut places: Vec<PathBuf> = on_path.iter().filter(|folder| folder.join(program).exists()).cloned().collect();
     let pg_config = on_path.iter().map(|folder| folder.join("pg_config")).find(|program| program.exists());
     places.extend(pg_config.and_then(|program| output(&program, "--bindir")).map(PathBuf::from));
     for (shelf, tail) in SHELVES {
@@ -104,9 +146,9 @@ fn output(program: &Path, argument: &str) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The major version in what `postgres --version` says.
+/// The major version in what `postgres --version` and its kin say.
 fn major(version: &str) -> Option<u32> {
-    let number = version.strip_prefix("postgres (PostgreSQL) ")?;
+    let (_, number) = version.split_once(" (PostgreSQL) ")?;
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
@@ -119,6 +161,7 @@ mod tests {
         let cases = [
             ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some(15)),
             ("postgres (PostgreSQL) 18beta1", Some(18)),
+            ("pg_dump (PostgreSQL) 17.2", Some(17)),
             ("postgres (PostgreSQL) 9.6.24", Some(9)),
             ("sh: postgres: not found", None),
         ];
@@ -158,6 +201,30 @@ mod tests {
             assert_eq!(find(Some(&folder), None, None), Err(vec![folder.clone()]));
             assert!(missing_text(std::slice::from_ref(&folder)).contains(&folder.display().to_string()));
         }
+    }
+
+    /// A folder with a `pg_dump` and a `pg_restore` that name the version.
+    fn fake_client(folder: &Path, version: &str) -> PathBuf {
+        let folder = fake(folder, version);
+        for program in ["pg_dump", "pg_restore"] {
+            fs::copy(folder.join("postgres"), folder.join(program)).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn dumps_are_written_by_programs_that_know_the_server() {
+        let home = tempfile::tempdir().unwrap();
+        let (older, newer) = (fake_client(&home.path().join("a"), "96.1"), fake_client(&home.path().join("b"), "98.3"));
+        let path = std::env::join_paths([&older, &newer]).unwrap();
+        for (server, expected) in [(96, Some(&older)), (97, Some(&newer)), (98, Some(&newer)), (99, None)] {
+            let found = find_client(None, Some(&path), server);
+            assert_eq!(found.as_ref().ok().map(|programs| &programs.folder), expected, "{server}: {found:?}");
+        }
+        let refusal = find_client(None, Some(&path), 99).unwrap_err();
+        assert!(refusal.contains("older than the server, 99") && refusal.contains("98"), "{refusal}");
+        assert_eq!(refusal.lines().count(), 1);
+        assert_eq!(find_client(Some(&newer), Some(&older.clone().into_os_string()), 98).unwrap().folder, newer);
     }
 
     #[test]

@@ -89,10 +89,28 @@ pub fn pending(connection: &mut PgConnection) -> Result<Vec<String>, Error> {
     Ok(missing(connection)?.iter().map(|migration| migration.name().to_string()).collect())
 }
 
+/// The last migration that the database has had, by its version; `None` in a database without our schema.
+///
+/// # Errors
+/// What the database says.
+pub fn current(connection: &mut PgConnection) -> Result<Option<String>, Error> {
+    Ok(applied(connection)?.pop_last())
+}
+
+/// Whether this program has a migration of this version.
+///
+/// # Errors
+/// [`Error::Failed`] where its own migrations cannot be read.
+pub fn is_known(wanted: &str) -> Result<bool, Error> {
+    Ok(known()?.iter().any(|migration| version(migration.as_ref()) == wanted))
+}
+
+fn known() -> Result<Vec<Box<dyn Migration<Pg>>>, Error> {
+    MIGRATIONS.migrations().map_err(|error| Error::Failed { name: "list".to_owned(), reason: error.to_string() })
+}
+
 fn missing(connection: &mut PgConnection) -> Result<Vec<Box<dyn Migration<Pg>>>, Error> {
-    let mut known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
-        .migrations()
-        .map_err(|error| Error::Failed { name: "list".to_owned(), reason: error.to_string() })?;
+    let mut known = known()?;
     known.sort_by_key(|migration| version(migration.as_ref()));
     let versions: BTreeSet<String> = known.iter().map(|migration| version(migration.as_ref())).collect();
     let applied = applied(connection)?;

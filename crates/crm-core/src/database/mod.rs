@@ -19,7 +19,9 @@
 //! # Ok(()) }
 //! ```
 
-mod binaries;
+pub mod addresses;
+pub(crate) mod binaries;
+pub mod facts;
 mod folder;
 pub mod migrations;
 mod pool;

@@ -191,6 +191,15 @@ impl Database {
         Ok(connection)
     }
 
+    /// Whether the server answers at all, asked on a connection of its own: within two seconds, where the URL does not
+    /// say otherwise. A server that refuses the connection answers too.
+    pub fn answers(&self) -> bool {
+        match PgConnection::establish(&self.url) {
+            Ok(_) => true,
+            Err(error) => error.to_string().contains("FATAL:"),
+        }
+    }
+
     /// How the pool is used, for the metrics.
     pub fn usage(&self) -> Usage {
         let state = self.pool.state();
@@ -286,7 +295,7 @@ fn now() -> Instant {
 
 /// Adds what lets a dead network be noticed within seconds, unless the URL says otherwise. On a Unix socket libpq
 /// ignores all but the name.
-fn with_limits(url: &str, application_name: &str) -> String {
+pub(super) fn with_limits(url: &str, application_name: &str) -> String {
     let limits = [
         ("application_name", application_name),
         ("connect_timeout", "2"),

@@ -2,11 +2,13 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{prelude::*, sql_types as st};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use crate::{
-    Currency, Id, Money, Patch, Result, Tx,
+    Currency, Id, Money, Patch, Reason, Result, Tx, about,
     bulk::{self, BulkOutcome, Commands},
     business_units::BusinessUnit,
     change::{Change, Draft},
@@ -14,7 +16,9 @@ use crate::{
     contacts::Contact,
     custom_fields::CustomValues,
     gate::{Action, Ask},
+    jobs,
     leads::Lead,
+    notifications::Kind,
     organizations,
     pipelines::{KINDS, Pipeline, Stage},
     record::{Field, FieldKind, Record},
@@ -26,6 +30,7 @@ use crate::{
 pub mod intel;
 pub mod reviews;
 pub mod rules;
+pub mod snoozes;
 mod visits;
 
 /// A deal.
@@ -88,6 +93,8 @@ pub struct DealFields {
     pub probability: Option<Money>,
     /// When something was last done about it.
     pub last_activity_at: Option<DateTime<Utc>>,
+    /// Until when it is not told of as stale.
+    pub stale_snoozed_until: Option<DateTime<Utc>>,
     /// Since when it has stood in its stage.
     pub stage_entered_at: DateTime<Utc>,
     /// Counts its lives: a deal that is reopened begins another.
@@ -120,6 +127,7 @@ impl Default for DealFields {
             closed_at: None,
             probability: None,
             last_activity_at: None,
+            stale_snoozed_until: None,
             stage_entered_at: DateTime::UNIX_EPOCH,
             episode: 1,
             external_id: None,
@@ -129,7 +137,8 @@ impl Default for DealFields {
     }
 }
 
-fn not_negative(value: &Money) -> Result<(), ValidationError> {
+/// Is it zero or more?
+pub(crate) fn not_negative(value: &Money) -> Result<(), ValidationError> {
     if *value >= Money::ZERO {
         return Ok(());
     }
@@ -155,6 +164,7 @@ impl Record for Deal {
         Field::new("closedAt", "closed_at", FieldKind::Instant).sortable().read_only(),
         Field::new("probability", "probability", FieldKind::Decimal),
         Field::new("lastActivityAt", "last_activity_at", FieldKind::Instant).sortable().read_only(),
+        Field::new("staleSnoozedUntil", "stale_snoozed_until", FieldKind::Instant).read_only().unfiltered(),
         Field::new("stageEnteredAt", "stage_entered_at", FieldKind::Instant).sortable().read_only(),
         Field::new("episode", "episode", FieldKind::Int).read_only().unfiltered(),
         Field::new("externalId", "external_id", FieldKind::Text),
@@ -162,7 +172,12 @@ impl Record for Deal {
         Field::new("customFields", "custom_fields", FieldKind::Custom),
     ];
     const IN_UNITS: bool = true;
+    const ASSIGNED: Option<(&'static str, Kind)> = Some(("ownerId", Kind::DealAssigned));
     const SEARCHED: bool = true;
+    fn moved(tx: &mut Tx<'_>, ids: Vec<Uuid>, unit: &Value, reason: &Reason) -> Result<()> {
+        about::follow(tx, "deal_id", ids, unit, reason)
+    }
+
     record_rows!(DealFields, deals, search_text);
 
     fn search_text(fields: &DealFields) -> String {
@@ -231,6 +246,9 @@ pub(crate) fn create_over(tx: &mut Tx<'_>, base: DealFields, mut patch: Patch, p
     let review = rules::arriving(tx, &mut draft, stage.as_ref(), review, past)?;
     let deal = tx.permit_new(draft)?.insert(tx)?;
     visits::begin(tx, &deal)?;
+    if deal.fields.status != "open" {
+        jobs::closings::note(tx);
+    }
     if let Some(review) = review {
         let closed_at = deal.fields.closed_at.unwrap_or(tx.ctx.now);
         reviews::record(tx, &deal, review, closed_at)?;
@@ -251,6 +269,9 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
     rules::moving(tx, &mut change)?;
     let review = rules::closing(tx, &mut change, review)?;
     let (moved, reopened) = (change.touches("stageId"), change.touches("episode"));
+    if change.touches("status") {
+        jobs::closings::note(tx);
+    }
     let permitted = tx.permit(change)?;
     let deal = permitted.save(tx)?;
     if moved {

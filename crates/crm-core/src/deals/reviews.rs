@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{Deal, rules};
 use crate::{
-    Error, FieldError, Id, Patch, Result, Tx,
+    Error, FieldError, Id, Patch, Result, Tx, bodies,
     gate::{Action, Ask},
     patch, reason_codes,
     record::Record,
@@ -88,7 +88,13 @@ pub fn create(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, mut patch: Patc
     if deal.fields.status != "open" {
         return add(tx, deal, review, &patch);
     }
-    let stage = closing_stage(tx, deal, &review)?;
+    let stage = match closing_stage(tx, deal, &review) {
+        Err(Error::Invalid(mut errors)) => {
+            errors.extend(text_errors(&review));
+            return Err(Error::Invalid(errors));
+        }
+        stage => stage?,
+    };
     patch.members.insert("stageId".into(), stage.into());
     patch.members.insert(MEMBER.into(), Value::Object(patch::object(&review)?));
     let body = patch.body();
@@ -101,15 +107,21 @@ pub fn create(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, mut patch: Patc
 
 /// The review of a deal that closed without one.
 fn add(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, patch: &Patch) -> Result<WinLossReview> {
-    if latest(tx, deal)?.is_some_and(|(_, episode)| episode == deal.fields.episode) {
-        let detail = "This close has its review, which stays as it is. Reopening the deal begins another.".into();
-        return Err(Error::Conflict { code: "already_reviewed", detail });
-    }
+    refuse_second(tx, deal)?;
     if patch.expected.is_some_and(|expected| expected != deal.version) {
         return Err(Error::Stale { version: deal.version });
     }
     let errors = check(tx, &deal.fields.status, &review)?;
     if errors.is_empty() { record(tx, deal, review, tx.ctx.now) } else { Err(Error::Invalid(errors)) }
+}
+
+/// A close has one review, which is never changed.
+pub(super) fn refuse_second(tx: &mut Tx<'_>, deal: &Deal) -> Result<()> {
+    if deal.fields.status != "open" && latest(tx, deal)?.is_some_and(|(_, episode)| episode == deal.fields.episode) {
+        let detail = "This close has its review, which stays as it is. Reopening the deal begins another.".into();
+        return Err(Error::Conflict { code: "already_reviewed", detail });
+    }
+    Ok(())
 }
 
 fn closing_stage(tx: &mut Tx<'_>, deal: &Deal, review: &ReviewInput) -> Result<String> {
@@ -144,14 +156,15 @@ fn latest(tx: &mut Tx<'_>, deal: &Deal) -> Result<Option<(WinLossReview, i32)>> 
     Ok(rows.first(tx)?)
 }
 
-/// Takes the review out of a body.
+/// Takes the review out of a body. What is wrong with it stays in the patch, to be told with the other bad members.
 pub(super) fn take_review(patch: &mut Patch) -> Result<Option<ReviewInput>> {
     match patch.take(MEMBER) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => serde_json::from_value(value).map(Some).map_err(|error| {
-            let said = error.to_string();
-            Error::invalid(MEMBER, "invalid_type", said.split(" at line ").next().unwrap_or_default())
-        }),
+        Some(value) => {
+            let read = bodies::read_all(value)?;
+            patch.errors.extend(bodies::within(MEMBER, read.errors));
+            Ok(read.value)
+        }
     }
 }
 
@@ -168,16 +181,24 @@ pub(super) fn check(tx: &mut Tx<'_>, outcome: &str, review: &ReviewInput) -> Res
     if !codes.contains(&review.primary_reason_code) {
         refuse("primaryReasonCode", "unknown_reason_code", format!("One of: {}.", codes.join(", ")));
     }
+    errors.extend(text_errors(review));
+    Ok(errors)
+}
+
+/// What is wrong with a review whatever its outcome is.
+fn text_errors(review: &ReviewInput) -> Vec<FieldError> {
+    let mut errors = Vec::new();
     let notes = review.notes.as_deref().unwrap_or_default().trim();
     if review.primary_reason_code == "other" && notes.chars().count() < 10 {
-        refuse("notes", "required", "The reason `other` needs notes of at least 10 characters.".into());
+        let message = "The reason `other` needs notes of at least 10 characters.";
+        errors.push(FieldError::new("notes", "required", message));
     }
     for (field, text) in [("notes", &review.notes), ("learned", &review.learned)] {
         if text.as_ref().is_some_and(|t| t.chars().count() > 10_000 || t.contains('\0')) {
-            refuse(field, "length", "At most 10000 characters, without NUL.".into());
+            errors.push(FieldError::new(field, "length", "At most 10000 characters, without NUL."));
         }
     }
-    Ok(errors)
+    errors
 }
 
 /// Keeps the review of a deal that is closed.

@@ -155,6 +155,9 @@ pub(super) fn closing(
     let closes = change.touches("status") && change.after().status != "open";
     if !closes {
         if review.is_some() {
+            if change.after().status != "open" {
+                reviews::refuse_second(tx, change.before())?;
+            }
             change.refuse(MEMBER, "not_closing", "The deal does not close with this request.");
         }
         return Ok(None);

@@ -1,7 +1,7 @@
 //! Dispatching: where somebody wants to hear of events without asking, each transaction that tells some wakes one job.
 use diesel::sql_types as st;
 
-use super::{DomainEvent, after, number, numbering::lock_head};
+use super::{DomainEvent, PERSONAL, after_for_all, number, numbering::lock_head};
 use crate::{Result, Tx};
 
 /// The name of the job that dispatches an organization's events; whoever follows them gives it a handler.
@@ -33,7 +33,7 @@ pub fn undispatched(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<DomainEvent>> {
     number(tx)?;
     let seq = tx.sql::<st::BigInt>("SELECT dispatched_seq FROM domain_event_heads WHERE organization_id = {org}");
     let seq = seq.first(tx)?.unwrap_or(0);
-    after(tx, seq, limit)
+    after_for_all(tx, seq, limit)
 }
 
 /// Notes that all events up to `seq` are dispatched.
@@ -62,7 +62,7 @@ pub fn is_dispatched(tx: &mut Tx<'_>) -> Result<bool> {
     }
     let left = tx.sql::<st::Bool>(
         "SELECT EXISTS (SELECT FROM domain_events e WHERE e.organization_id = h.organization_id \
-         AND (e.seq IS NULL OR e.seq > h.dispatched_seq)) FROM domain_event_heads h WHERE h.organization_id = {org}",
+         AND e.entity_type <> {} AND (e.seq IS NULL OR e.seq > h.dispatched_seq)) FROM domain_event_heads h WHERE h.organization_id = {org}",
     );
-    Ok(!left.one::<bool>(tx)?)
+    Ok(!left.with(|s| s.bind(PERSONAL)).one::<bool>(tx)?)
 }

@@ -22,12 +22,16 @@ use uuid::Uuid;
 use crate::{Error, Id, Result, Tx, business_units::BusinessUnit, history::kinds, users::User};
 
 mod following;
+mod listening;
 mod numbering;
+mod seeing;
 mod writing;
 
 pub use following::{DISPATCH_JOB, DISPATCH_QUEUE, follow, is_dispatched, mark_dispatched, undispatched};
+pub use listening::Listener;
 pub use numbering::number;
-pub(crate) use writing::{Unwritten, changed, created, deleted, write};
+pub use seeing::{SeenEvent, seen};
+pub(crate) use writing::{Unwritten, changed, created, deleted, told, write};
 
 /// The names that receivers can ask for, beside whole groups (`deal.*`) and everything (`*`).
 pub const KINDS: [&str; 31] = [
@@ -63,6 +67,9 @@ pub const KINDS: [&str; 31] = [
     "approval.decided",
     "alert.raised",
 ];
+
+/// What kind of thing an event is about that is told to one user alone, on their own stream: a notification.
+const PERSONAL: &str = "notification";
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -130,12 +137,21 @@ pub fn announce(tx: &mut Tx<'_>, announcement: Announcement) -> Result<()> {
 /// # Errors
 /// What the database says.
 pub fn after(tx: &mut Tx<'_>, seq: i64, limit: i64) -> Result<Vec<DomainEvent>> {
-    let rows = tx.sql::<RowTypes>(
+    behind(tx, seq, limit, "")
+}
+
+/// As [`after`], of the events that are told to nobody in particular.
+fn after_for_all(tx: &mut Tx<'_>, seq: i64, limit: i64) -> Result<Vec<DomainEvent>> {
+    behind(tx, seq, limit, &format!("AND entity_type <> '{PERSONAL}' "))
+}
+
+fn behind(tx: &mut Tx<'_>, seq: i64, limit: i64, condition: &str) -> Result<Vec<DomainEvent>> {
+    let text = format!(
         "SELECT id, seq, kind, entity_type, entity_id, entity_version, business_unit_id, changed_fields, details, actor, \
          actor_user_id, change_set_id, occurred_at FROM domain_events \
-         WHERE organization_id = {org} AND seq > {} ORDER BY seq LIMIT {}",
+         WHERE organization_id = {{org}} AND seq > {{}} {condition}ORDER BY seq LIMIT {{}}"
     );
-    let rows = rows.with(|s| s.bind(seq).bind(limit)).all::<Row>(tx)?;
+    let rows = tx.sql_text::<RowTypes>(text).with(|s| s.bind(seq).bind(limit)).all::<Row>(tx)?;
     Ok(rows.into_iter().map(DomainEvent::from).collect())
 }
 

@@ -2,10 +2,10 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types as st;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Announcement, DISPATCH_JOB, DISPATCH_QUEUE, DomainEvent};
+use super::{Announcement, DISPATCH_JOB, DISPATCH_QUEUE, DomainEvent, PERSONAL, listening::CHANNEL};
 use crate::{
     Ctx, Error, Id, Result, Tx,
     change::{Change, FieldDiff},
@@ -105,7 +105,13 @@ pub(super) fn announced(tx: &mut Tx<'_>, it: Announcement) {
     tx.ledger.events.0.push(Row { business_unit_id, details: it.details, ..row });
 }
 
-/// Writes what the transaction has to tell, and wakes the dispatching of events where somebody follows them.
+/// Tells a user, and nobody else, of a notification.
+pub(crate) fn told(tx: &mut Tx<'_>, notification: Uuid, user: Id<User>) {
+    let row = Row::new(tx.ctx, format!("{PERSONAL}.created"), PERSONAL, notification);
+    tx.ledger.events.0.push(Row { details: Some(json!({ "userId": user })), ..row });
+}
+
+/// Writes what the transaction has to tell, rings for those who listen, and wakes the dispatching of events where somebody follows them.
 ///
 /// # Errors
 /// What the database says.
@@ -116,7 +122,8 @@ pub(crate) fn write(tx: &mut Tx<'_>) -> Result<()> {
         let batch = serde_json::to_value(batch).map_err(|error| Error::Internal(Box::new(error)))?;
         tx.sql::<st::Integer>(INSERT)
             .with(|s| {
-                s.bind(batch)
+                s.bind(CHANNEL)
+                    .bind(batch)
                     .bind(Id::<QueueJob>::new())
                     .bind(DISPATCH_QUEUE)
                     .bind(DISPATCH_JOB)
@@ -133,14 +140,19 @@ pub(crate) fn write(tx: &mut Tx<'_>) -> Result<()> {
 
 /// One statement for any number of rows, prepared once. The head is held against [`super::is_dispatched`] alone, so that
 /// the dispatching does not end between the look for a living job and the commit; writers do not wait for each other.
-const INSERT: &str = "WITH told AS (\
+///
+/// It rings only where every event of before has been numbered: who listens numbers what they have heard of, and where
+/// nobody does, nothing is numbered. PostgreSQL lets transactions that ring commit one after the other, so few should.
+const INSERT: &str = "WITH rung AS MATERIALIZED (SELECT pg_notify({}, {org}::text) WHERE NOT EXISTS \
+     (SELECT FROM domain_events WHERE organization_id = {org} AND seq IS NULL)), told AS (\
      INSERT INTO domain_events (organization_id, id, kind, entity_type, entity_id, entity_version, business_unit_id, \
      changed_fields, details, actor, actor_user_id, change_set_id, occurred_at) \
      SELECT o.id, r.id, r.kind, r.entity_type, r.entity_id, r.entity_version, r.business_unit_id, r.changed_fields, \
      r.details, r.actor, r.actor_user_id, r.change_set_id, r.occurred_at \
-     FROM organizations o, jsonb_to_recordset({}) AS r (id uuid, kind text, entity_type text, entity_id uuid, \
+     FROM organizations o CROSS JOIN (SELECT count(*) AS times FROM rung) AS bell \
+     CROSS JOIN jsonb_to_recordset({}) AS r (id uuid, kind text, entity_type text, entity_id uuid, \
      entity_version bigint, business_unit_id uuid, changed_fields text[], details jsonb, actor text, \
-     actor_user_id uuid, change_set_id uuid, occurred_at timestamptz) WHERE o.id = {org}), \
+     actor_user_id uuid, change_set_id uuid, occurred_at timestamptz) WHERE o.id = {org} AND bell.times >= 0), \
      followed AS MATERIALIZED (SELECT organization_id FROM domain_event_heads \
      WHERE organization_id = {org} AND is_followed FOR KEY SHARE) \
      INSERT INTO queue_jobs (organization_id, id, queue, kind, payload, priority, run_at, max_attempts, unique_key, \

@@ -60,7 +60,7 @@ pub fn prepare<R: Record>(tx: &mut Tx<'_>, mut query: Vec<(String, String)>) -> 
         let detail = format!("An export is not paged; leave `{name}` out.");
         return Err(filters::malformed("unknown_parameter", detail));
     }
-    ListQuery::parse::<R>(tx.ctx, &query)?;
+    ListQuery::parse::<R>(tx, &query)?;
     Ok(Export { format, query, columns: columns::<R>(tx)? })
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     kinds::{self, DELETED, Kind},
-    seal,
+    known, seal,
     visibility::check_visible,
 };
 use crate::{
@@ -36,7 +36,10 @@ pub struct PastRecord {
 /// [`Error::NotFound`] for a record that the caller may not see, or that was not there at that instant;
 /// [`Error::Forbidden`]; [`Error::Malformed`] where `at` is no instant.
 pub fn as_of(tx: &mut Tx<'_>, others: &[Kind], entity_type: &str, id: Uuid, at: Option<&str>) -> Result<PastRecord> {
-    let kind = kinds::among(others, entity_type).ok_or(Error::NotFound)?;
+    let Some(kind) = kinds::among(others, entity_type) else {
+        let unknown = known::entity_type(tx, entity_type)?;
+        return Err(unknown.map_or(Error::NotFound, known::Unknown::place));
+    };
     check_visible(tx, entity_type, id)?;
     let expected = "`at`: an instant as 2025-12-16T10:00:00Z, or a day, was expected.";
     let at = at.and_then(filters::instant).ok_or_else(|| malformed("invalid_value", expected))?;

@@ -13,6 +13,7 @@ use crate::{
     contacts::{self, Contact},
     custom_fields::{self, CustomField},
     deals::{self, Deal},
+    exchange_rates::ExchangeRate,
     gate::{Action, Ask},
     leads::{self, Lead},
     masks,
@@ -84,7 +85,7 @@ impl Kind {
     }
 }
 
-static KINDS: [Kind; 13] = [
+static KINDS: [Kind; 14] = [
     kind!(Lead, leads::update, leads::create, delete::<Lead>),
     kind!(Company, companies::update, change::create::<Company>, delete::<Company>),
     kind!(Contact, contacts::update, change::create::<Contact>, delete::<Contact>),
@@ -97,6 +98,7 @@ static KINDS: [Kind; 13] = [
     kind!(User, users::update),
     kind!(Organization, update_organization),
     kind!(CustomField, custom_fields::update),
+    kind!(ExchangeRate, change::update::<ExchangeRate>),
     kind!(SavedView, saved_views::update),
 ];
 

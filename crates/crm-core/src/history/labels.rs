@@ -15,17 +15,17 @@ use crate::{
 };
 
 /// How a record that others refer to reads.
-struct Label {
+pub(crate) struct Label {
     /// Its kind.
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The fields that it is made of.
-    fields: &'static [&'static str],
+    pub(crate) fields: &'static [&'static str],
     /// The same as SQL.
-    sql: &'static str,
+    pub(crate) sql: &'static str,
 }
 
 /// How a row of a table reads.
-fn label_of(table: &str) -> Option<Label> {
+pub(crate) fn label_of(table: &str) -> Option<Label> {
     let named = |kind| Label { kind, fields: &["name"], sql: "name" };
     Some(match table {
         "business_units" => named("business_unit"),
@@ -33,6 +33,8 @@ fn label_of(table: &str) -> Option<Label> {
         "pipelines" => named("pipeline"),
         "stages" => named("stage"),
         "users" => named("user"),
+        "tasks" => Label { kind: "task", fields: &["title"], sql: "title" },
+        "imports" => Label { kind: "import", fields: &["fileName"], sql: "file_name" },
         "deals" => Label { kind: "deal", fields: &["title"], sql: "title" },
         "contacts" => Label {
             kind: "contact",

@@ -15,7 +15,8 @@ mod as_of;
 mod canonical;
 mod chain;
 pub mod kinds;
-mod labels;
+mod known;
+pub(crate) mod labels;
 mod nightly;
 mod reading;
 mod reverting;
@@ -31,6 +32,11 @@ pub use reverting::{Reversion, RevertStatus, RevertedRecord, revert};
 pub(crate) use sealing::{Unsealed, seal};
 pub use verification::{Finding, Head, Verification, verify};
 use visibility::check_manager;
+
+/// The code of the failure that a history of no kind of record at all was asked for.
+pub const UNKNOWN_ENTITY_TYPE: &str = "unknown_entity_type";
+/// The code of the failure that a history of a field that the kind of record does not have was asked for.
+pub const UNKNOWN_FIELD: &str = "unknown_field";
 
 /// A row of the field history: one field that changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]

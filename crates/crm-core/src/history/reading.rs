@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     ChangedBy, FieldChange,
     chain::Entry,
-    labels, seal,
+    known, labels, seal,
     visibility::{KINDS, NO_UNIT, POLICY, check_manager, check_sees_policies, check_visible},
 };
 use crate::{
@@ -57,13 +57,16 @@ fn one(
     field_name: Option<&str>,
     query: &[(String, String)],
 ) -> Result<Page<FieldChange>> {
-    if entity_type.contains('\0') || field_name.is_some_and(|name| name.contains('\0')) {
-        return Err(Error::NotFound);
+    if let Some(unknown) = known::entity_type(tx, entity_type)? {
+        return Err(unknown.place());
     }
     let list = format!("{entity_type}/{id}/{}", field_name.unwrap_or_default());
     let mut filter = Filter::parse(tx.ctx, &list, query, &[])?;
     check_visible(tx, entity_type, id)?;
     if let Some(field_name) = field_name {
+        if let Some(unknown) = known::field_name(tx, Some(entity_type), field_name)? {
+            return Err(unknown.place());
+        }
         masks::check_uses(tx.ctx, entity_type, &[root(field_name)])?;
     }
     filter.narrow_to_seen(tx.ctx, entity_type);
@@ -93,6 +96,7 @@ const RECENT: [(&str, &str); 6] = [
 pub fn recent(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<FieldChange>> {
     check_manager(tx.ctx)?;
     let mut filter = Filter::parse(tx.ctx, "recent", query, &RECENT)?;
+    known::check_names(tx, query)?;
     filter.narrow_to_own_views(tx.ctx);
     filter.narrow_to_units(tx.ctx);
     if check_sees_policies(tx.ctx).is_err() {

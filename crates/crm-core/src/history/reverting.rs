@@ -13,10 +13,16 @@ use super::{
     seal,
     visibility::check_visible,
 };
-use crate::{Error, Patch, Reason, Result, Tx, bulk::BulkError, masks, reason_codes::REVERT};
+use crate::{
+    Error, Patch, Reason, Record, Result, Tx, activities::Activity, bulk::BulkError, masks, reason_codes::REVERT,
+    tasks::Task,
+};
 
 /// The most records that a change set can have to be undone at once.
 const MOST: usize = 10_000;
+
+/// What goes to another business unit with its record, and back with it.
+const FOLLOWERS: [&str; 2] = [Activity::KIND, Task::KIND];
 
 /// What became of the records of a change set.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
@@ -80,7 +86,11 @@ pub fn revert(tx: &mut Tx<'_>, others: &[Kind], change_set: Uuid, patch: &Patch)
     let code = patch.reason.code.clone().unwrap_or_else(|| REVERT.into());
     let reason = Reason { code: Some(code), note: patch.reason.note.clone() };
     let mut reversion = Reversion { change_set_id: tx.ctx.change_set, ..Reversion::default() };
-    for ((entity_type, entity_id), fields) in changed(tx, change_set)? {
+    // Activities and tasks come last, since they go where their record goes.
+    let (last, first): (Vec<_>, Vec<_>) = changed(tx, change_set)?
+        .into_iter()
+        .partition(|((entity_type, _), _)| FOLLOWERS.contains(&entity_type.as_str()));
+    for ((entity_type, entity_id), fields) in first.into_iter().chain(last) {
         match check_visible(tx, &entity_type, entity_id) {
             Ok(()) => {}
             Err(Error::NotFound | Error::Forbidden { .. }) => continue,
@@ -155,6 +165,10 @@ fn one(tx: &mut Tx<'_>, kind: &Kind, id: Uuid, fields: &Fields, reason: &Reason)
     masks::check_uses(tx.ctx, kind.name, &roots)?;
     let current = (kind.lock)(tx, id)?;
     let still = |name: &str, new: &Value| canonical(held(&current, name)) == canonical(new);
+    let has_followed = |(name, (old, _)): &(&String, &(Value, Value))| *name == "businessUnitId" && still(name, old);
+    if FOLLOWERS.contains(&kind.name) && fields.iter().all(has_followed) {
+        return Ok(RevertStatus::Skipped);
+    }
     if !fields.iter().all(|(name, (_, new))| still(name, new)) {
         return Ok(RevertStatus::Conflict);
     }

@@ -3,7 +3,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{FieldDescriptor, ValueType, cut, numbers::read_decimal};
+use super::{FieldDescriptor, RefusedValues, ValueType, cut, numbers::read_decimal};
 
 /// How many different values of a column a person is shown.
 const SAMPLES: usize = 5;
@@ -29,6 +29,8 @@ pub struct ColumnPreview {
     /// Every value is a number with the comma before fractions and with the point, but not the same number, and no
     /// `decimalComma` was given.
     pub needs_decimal_comma: bool,
+    /// Values that an import would refuse, as far as the first 1,000 rows tell.
+    pub refused: Option<RefusedValues>,
 }
 
 /// Collects what a column's values tell, one at a time.
@@ -77,6 +79,7 @@ impl ColumnEvidence {
             date_formats,
             decimal_comma: self.numbers.decimal_comma().filter(|_| is_number),
             needs_decimal_comma: !has_decimal_comma && is_number && self.numbers.is_ambiguous(),
+            refused: None,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The kinds of records that files can hold: how one is made, changed and taken back, and by what it is known again.
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    Patch, Result, Tx, change,
+    FieldError, Patch, Reason, Result, Tx,
     companies::{self, Company},
     contacts::{self, Contact},
     deals::{self, Deal, Past},
     leads::{self, Lead},
+    patch, reason_codes,
     record::{Field, Record},
 };
 
@@ -55,6 +57,10 @@ pub(super) struct Entity {
     pub(super) create: fn(&mut Tx<'_>, Patch, Option<Past>) -> Result<Landed>,
     pub(super) update: fn(&mut Tx<'_>, Uuid, Patch) -> Result<Landed>,
     pub(super) delete: fn(&mut Tx<'_>, Uuid, &Patch) -> Result<()>,
+    /// What is wrong with the members of a new one by themselves.
+    pub(super) misfits: fn(Map<String, Value>) -> Result<Vec<FieldError>>,
+    /// What is wrong with a reason for changes of such records, if anything is.
+    pub(super) check_reason: fn(&mut Tx<'_>, &Reason) -> Result<Option<FieldError>>,
 }
 
 fn landed<R: Record>(record: &R) -> Landed {
@@ -72,6 +78,8 @@ macro_rules! entity {
             create: $create,
             update: |tx, id, patch| $update(tx, id.into(), patch).map(|record| landed(&record)),
             delete: |tx, id, patch| tx.delete::<$record>(id.into(), patch).map(drop),
+            misfits: patch::misfits::<$record>,
+            check_reason: |tx, reason| reason_codes::check_code::<$record>(tx, &[], reason),
         }
     };
 }
@@ -85,13 +93,13 @@ static LEAD: Entity = entity!(
 static COMPANY: Entity = entity!(
     Company,
     &[Key::ExternalId, Key::Domain, Key::Name],
-    |tx, patch, _| change::create::<Company>(tx, patch).map(|record| landed(&record)),
+    |tx, patch, _| companies::create(tx, patch).map(|record| landed(&record)),
     companies::update
 );
 static CONTACT: Entity = entity!(
     Contact,
     &[Key::ExternalId, Key::Email],
-    |tx, patch, _| change::create::<Contact>(tx, patch).map(|record| landed(&record)),
+    |tx, patch, _| contacts::create(tx, patch).map(|record| landed(&record)),
     contacts::update
 );
 static DEAL: Entity = entity!(

@@ -39,7 +39,7 @@ pub fn guess<'f>(columns: &[String], fields: &'f [FieldDescriptor]) -> Vec<Optio
 }
 
 /// A name without case, accents, spaces and punctuation.
-fn fold(name: &str) -> String {
+pub(super) fn fold(name: &str) -> String {
     name.nfkd().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 

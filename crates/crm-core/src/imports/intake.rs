@@ -6,8 +6,8 @@ use super::{
     CsvFile, FieldDescriptor, Import, ImportFields, ImportOptions, Preview, PreviewOptions,
     entities::{ENTITY_TYPES, Entity},
     job::ImportJob,
-    plan::Plan,
-    preview,
+    plan::{self, Plan},
+    preview, samples,
     targets::fields_of,
 };
 use crate::{
@@ -15,10 +15,13 @@ use crate::{
     business_units::BusinessUnit,
     change::Draft,
     custom_fields,
+    deals::Deal,
     error::FieldError,
     gate::{Action, Ask},
     jobs::{self, Enqueue},
-    users::Role,
+    pipelines::Pipeline,
+    record::Record,
+    users::{Role, User},
 };
 
 /// The most rows that a dry run takes: it is one transaction, which is undone at its end.
@@ -56,11 +59,14 @@ pub fn create(tx: &mut Tx<'_>, new: NewImport) -> Result<Import> {
         let reason = "Only an ADMIN may import a past, since it skips the reviews of closed deals.".into();
         return Err(Error::Forbidden { code: "role_required", reason });
     }
-    check_unit(tx, options.business_unit_id, &mut errors)?;
+    let constants = (options.business_unit_id, options.pipeline_id, options.owner_id);
+    check_constants(tx, entity, constants, &mut errors)?;
     let file_name = file_name(&new.file_name, &mut errors);
     let rows_total = match CsvFile::open(&new.content, &options.file()) {
         Ok(file) => {
-            Plan::new(tx, entity, &new.mapping, options.clone(), file.columns(), &mut errors)?;
+            let plan = Plan::new(tx, entity, &new.mapping, options.clone(), file.columns(), &mut errors)?;
+            let reason = (entity.check_reason)(tx, &plan.reason)?;
+            errors.extend(reason.map(|e| FieldError::new("options.reasonCode", e.code, e.message)));
             count(&file, options.dry_run, &mut errors)
         }
         // With a bad option the file may only seem to be bad.
@@ -85,15 +91,40 @@ pub fn create(tx: &mut Tx<'_>, new: NewImport) -> Result<Import> {
     store(tx, fields, new.content)
 }
 
-/// Looks at a file without importing anything: its columns, first rows and open questions, and which field each column
-/// is likely meant for.
+/// Looks at a file without importing anything: its columns, first rows and open questions, which field each column goes
+/// to or is likely meant for, and which of its values would be refused.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for whoever may not create such records, [`Error::Invalid`] for an unknown kind of record.
-pub fn preview_file(tx: &mut Tx<'_>, entity_type: &str, content: &[u8], options: &PreviewOptions) -> Result<Preview> {
+/// [`Error::Forbidden`] for whoever may not create such records, [`Error::Invalid`] for an unknown kind of record, a
+/// mapping to no field, or options that name what is not there.
+pub fn preview_file(
+    tx: &mut Tx<'_>,
+    entity_type: &str,
+    content: &[u8],
+    options: &PreviewOptions,
+    mapping: &Map<String, Value>,
+) -> Result<Preview> {
     let entity = entity(entity_type)?;
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Create, entity.kind))?;
-    Ok(preview(content, options, &importable_fields(tx, entity_type)?))
+    let mut errors = Vec::new();
+    check_constants(tx, entity, (options.business_unit_id, options.pipeline_id, options.owner_id), &mut errors)?;
+    let definitions = custom_fields::of_kind(tx, entity.kind)?;
+    let mut fields = fields_of(entity, &definitions, tx.ctx.role == Role::Admin);
+    // What would be refused tells of records that are there: it is not told of fields that are hidden.
+    fields.retain(|field| plan::check_seen(tx.ctx, entity, &field.target).is_ok());
+    let opened = CsvFile::open(content, &options.file);
+    if let Ok(file) = &opened {
+        plan::check_mapping(mapping, file.columns(), &fields, &mut errors);
+    }
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    let descriptors: Vec<_> = fields.iter().map(|field| field.descriptor.clone()).collect();
+    let mut shown = preview(content, options, &descriptors, mapping);
+    if let Ok(file) = opened {
+        samples::look(tx, entity, &fields, &file, options, &mut shown)?;
+    }
+    Ok(shown)
 }
 
 /// The fields that a column can go to, in their order. Those of a past are there for an ADMIN.
@@ -112,19 +143,40 @@ fn entity(kind: &str) -> Result<&'static Entity> {
         .ok_or_else(|| Error::invalid("entityType", "not_allowed", format!("One of: {}.", ENTITY_TYPES.join(", "))))
 }
 
-fn check_unit(tx: &mut Tx<'_>, unit: Option<Id<BusinessUnit>>, errors: &mut Vec<FieldError>) -> Result<()> {
-    let Some(unit) = unit else { return Ok(()) };
-    let is_own = tx.ctx.scope.units.as_ref().is_none_or(|own| own.contains(&unit));
-    let there = match tx.find(unit) {
-        Ok(found) => is_own && found.fields.is_active,
-        Err(Error::NotFound) => false,
-        Err(error) => return Err(error),
+/// The unit, the pipeline and the owner of rows that name none.
+type Constants = (Option<Id<BusinessUnit>>, Option<Id<Pipeline>>, Option<Id<User>>);
+
+fn check_constants(
+    tx: &mut Tx<'_>,
+    entity: &Entity,
+    (unit, pipeline, owner): Constants,
+    errors: &mut Vec<FieldError>,
+) -> Result<()> {
+    let mut refuse = |name: &str, code: &str, message: &str| {
+        errors.push(FieldError::new(format!("options.{name}"), code, message));
     };
-    if !there {
-        let message = "There is no such active business unit.";
-        errors.push(FieldError::new("options.businessUnitId", "unknown_reference", message));
+    let is_own = unit.is_none_or(|unit| tx.ctx.scope.units.as_ref().is_none_or(|own| own.contains(&unit)));
+    if !is_own || !is_there(tx, unit, |unit: &BusinessUnit| unit.fields.is_active)? {
+        refuse("businessUnitId", "unknown_reference", "There is no such active business unit.");
+    }
+    if !is_there(tx, owner, |user: &User| user.fields.is_active)? {
+        refuse("ownerId", "unknown_reference", "There is no such active user.");
+    }
+    if pipeline.is_some() && entity.kind != Deal::KIND {
+        refuse("pipelineId", "not_allowed", "Only deals go through a pipeline.");
+    } else if !is_there(tx, pipeline, |_: &Pipeline| true)? {
+        refuse("pipelineId", "unknown_reference", "There is no such pipeline.");
     }
     Ok(())
+}
+
+/// Is the record that an option names there? Nothing is named rightly.
+fn is_there<R: Record>(tx: &mut Tx<'_>, id: Option<Id<R>>, is_usable: fn(&R) -> bool) -> Result<bool> {
+    match id.map(|id| tx.find(id)).transpose() {
+        Ok(found) => Ok(found.as_ref().is_none_or(is_usable)),
+        Err(Error::NotFound) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The name without folders, which some programs send along.

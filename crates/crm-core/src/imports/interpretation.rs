@@ -4,10 +4,11 @@ use serde_json::{Map, Number, Value as Json};
 use uuid::Uuid;
 
 use super::{
-    CellError, Value, ValueOptions,
+    CellError, UnknownReferences, Value, ValueOptions,
+    fields::fold,
     lookups::{Lookups, Wanted},
     targets::{ImportField, Reference, Target},
-    values,
+    values::{self, Quote},
 };
 use crate::deals::Past;
 
@@ -25,6 +26,8 @@ pub(super) struct Interpreted {
     pub(super) members: Map<String, Json>,
     /// What the row tells of the past.
     pub(super) past: Past,
+    /// What wants a look although the row can land.
+    pub(super) warnings: Vec<CellError>,
 }
 
 impl Interpreted {
@@ -45,6 +48,11 @@ pub(super) struct Reading<'a> {
     pub(super) lookups: &'a Lookups,
     /// The unit of rows that name none.
     pub(super) unit: Option<Uuid>,
+    /// The pipeline of rows that name none; the default one where there is none.
+    pub(super) pipeline: Option<Uuid>,
+    /// The owner of rows that name none.
+    pub(super) owner: Option<Uuid>,
+    pub(super) unknown: UnknownReferences,
     pub(super) now: DateTime<Utc>,
 }
 
@@ -67,14 +75,14 @@ pub(super) fn interpret(reading: &Reading<'_>, cells: &[String]) -> Result<Inter
     for column in reading.columns {
         let (name, cell) = (&column.field.descriptor.name, cells.get(column.index).map_or("", String::as_str));
         match values::read(cell, column.field.descriptor.value_type, reading.options) {
-            Ok(None) => {}
+            Ok(None) => row.miss(&column.field.target, reading),
             Err(error) => errors.push(CellError { field: Some(name.clone()), problem: (&error).into() }),
             // Which stage is meant depends on the pipeline, which may stand in a later column.
             Ok(Some(Value::Text(text))) if column.field.target == Target::Reference(Reference::Stage) => {
                 stage = Some(text);
             }
             Ok(Some(value)) => {
-                if let Err(error) = row.take(&column.field.target, value, reading) {
+                if let Err(error) = row.take(&column.field, value, reading) {
                     errors.push(error);
                 }
             }
@@ -82,7 +90,7 @@ pub(super) fn interpret(reading: &Reading<'_>, cells: &[String]) -> Result<Inter
     }
     if let Some(name) = stage {
         let unit = row.id("businessUnitId").or(reading.unit);
-        let pipeline = row.id("pipelineId").or_else(|| reading.lookups.default_pipeline(unit));
+        let pipeline = row.id("pipelineId").or(reading.pipeline).or_else(|| reading.lookups.default_pipeline(unit));
         match reading.lookups.stage(&name, pipeline) {
             Ok(id) => row.set(Reference::Stage.member(), Json::String(id.to_string())),
             Err(error) => errors.push(error),
@@ -97,12 +105,32 @@ impl Interpreted {
         self.members.insert(member.to_owned(), value);
     }
 
-    fn take(&mut self, target: &Target, value: Value, reading: &Reading<'_>) -> Result<(), CellError> {
-        match (target, value) {
-            (Target::Reference(reference), Value::Text(name)) => {
-                let id = reading.lookups.find(*reference, &name)?;
-                self.set(reference.member(), Json::String(id.to_string()));
+    /// A blank cell where a record usually has something wants a look.
+    fn miss(&mut self, target: &Target, reading: &Reading<'_>) {
+        let Target::Reference(reference) = target else { return };
+        if reference.is_missed() && !(*reference == Reference::Owner && reading.owner.is_some()) {
+            let message = format!("The cell is blank, so the record has no {}.", reference.name());
+            self.warnings.push(CellError::new(Some(reference.name()), "blank_reference", message));
+        }
+    }
+
+    /// A name that stands for nothing refuses the row, or is left out with a warning.
+    fn refer(&mut self, reference: Reference, name: &str, reading: &Reading<'_>) -> Result<(), CellError> {
+        match reading.lookups.find(reference, name) {
+            Ok(id) => self.set(reference.member(), Json::String(id.to_string())),
+            Err(mut error) if reading.unknown == UnknownReferences::Blank && reference.can_be_blank() => {
+                error.problem.message.push_str(" It was left blank.");
+                self.warnings.push(error);
             }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, field: &ImportField, value: Value, reading: &Reading<'_>) -> Result<(), CellError> {
+        let value = self.word(field, value)?;
+        match (&field.target, value) {
+            (Target::Reference(reference), Value::Text(name)) => self.refer(*reference, &name, reading)?,
             (Target::CreatedAt, Value::DateTime(at)) => self.past.created_at = Some(at),
             (Target::ClosedAt, Value::DateTime(at)) => self.past.closed_at = Some(at),
             (Target::Custom(key), value) => {
@@ -115,6 +143,23 @@ impl Interpreted {
             (Target::Reference(_) | Target::CreatedAt | Target::ClosedAt, _) => {}
         }
         Ok(())
+    }
+
+    /// One of the words of a field that has some, where the cell differs from it in case, spaces or punctuation alone.
+    fn word(&mut self, field: &ImportField, value: Value) -> Result<Value, CellError> {
+        let Value::Text(text) = &value else { return Ok(value) };
+        if field.words.is_empty() || field.words.contains(text) {
+            return Ok(value);
+        }
+        let name = Some(field.descriptor.name.as_str());
+        let folded = fold(text);
+        let mut meant = field.words.iter().filter(|word| fold(word) == folded);
+        let (Some(word), None) = (meant.next(), meant.next()) else {
+            return Err(CellError::new(name, "not_allowed", format!("One of: {}.", field.words.join(", "))));
+        };
+        let message = format!("{} was read as “{word}”.", Quote::of(text));
+        self.warnings.push(CellError::new(name, "read_as", message));
+        Ok(Value::Text(word.clone()))
     }
 
     /// The past is past and in order, and only what is closed has been closed.
@@ -169,8 +214,25 @@ mod tests {
         let cells: Vec<_> = row.iter().map(|(_, cell)| (*cell).to_owned()).collect();
         let options = ValueOptions { decimal_comma: false, date_format: None, zone: Tz::UTC };
         let (lookups, now) = (Lookups::default(), "2026-01-01T00:00:00Z".parse().unwrap());
-        let reading = Reading { columns: &columns, options: &options, lookups: &lookups, unit: None, now };
+        let unknown = UnknownReferences::Refuse;
+        let (columns, options, lookups) = (&columns, &options, &lookups);
+        let reading = Reading { columns, options, lookups, unit: None, pipeline: None, owner: None, unknown, now };
         interpret(&reading, &cells)
+    }
+
+    #[test]
+    fn what_wants_a_look_is_told_though_the_row_lands() {
+        let told = |kind: &str, row: &[(&str, &str)]| {
+            let warnings = read(kind, row).unwrap().warnings;
+            warnings.into_iter().map(|w| (w.field.unwrap(), w.problem.code)).collect::<Vec<_>>()
+        };
+        let deal = [("title", "A"), ("company", " "), ("contact", ""), ("owner", ""), ("stage", "")];
+        let wanted = ["company", "contact", "owner"].map(|name| (name.to_owned(), "blank_reference".to_owned()));
+        assert_eq!(told("deal", &deal), wanted);
+        assert_eq!(told("company", &[("name", "A"), ("parentCompany", "")]), []);
+        assert_eq!(told("lead", &[("status", "Qualified")]), [("status".to_owned(), "read_as".to_owned())]);
+        assert_eq!(read("lead", &[("status", "QUALI-fied")]).unwrap().text("status"), Some("qualified"));
+        assert_eq!(read("lead", &[("status", "warm")]).unwrap_err()[0].problem.code, "not_allowed");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Actor, Door, Error, Id, Result, Tx,
     jobs::{Failure, Job, JobRun},
+    notifications::{self, Kind, Notice},
 };
 
 /// How many rows land in one transaction.
@@ -80,13 +81,16 @@ fn plan(tx: &mut Tx<'_>, import: &Import, options: ImportOptions, file: &CsvFile
 
 fn conclude(tx: &mut Tx<'_>, id: Id<Import>, status: &str, error: Option<&str>) -> Result<()> {
     let now = tx.ctx.now;
-    tx.sql::<st::Integer>(
+    let ended = tx.sql::<st::Nullable<st::Uuid>>(
         "UPDATE imports SET status = {}, error = {}, finished_at = {}, updated_at = {} \
-         WHERE organization_id = {org} AND id = {} AND status IN ('queued', 'running')",
-    )
-    .with(|s| s.bind(status).bind(error).bind(now).bind(now).bind(id))
-    .run(tx)?;
-    Ok(())
+         WHERE organization_id = {org} AND id = {} AND status IN ('queued', 'running') RETURNING created_by",
+    );
+    let ended = ended.with(|s| s.bind(status).bind(error).bind(now).bind(now).bind(id)).first::<Option<Uuid>>(tx)?;
+    let kind = if error.is_none() { Kind::ImportCompleted } else { Kind::ImportFailed };
+    match ended.flatten() {
+        Some(user) => notifications::tell(tx, user.into(), &Notice::about(kind, id.uuid())),
+        None => Ok(()),
+    }
 }
 
 /// One run over the file.

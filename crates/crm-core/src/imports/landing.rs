@@ -1,5 +1,6 @@
 //! A batch of rows on its way into the organization: each row lands by itself, and a bad one harms no other.
 use diesel::sql_types as st;
+use serde_json::{Map, Value};
 
 use super::{
     CellError, Import, RowFingerprint,
@@ -11,13 +12,18 @@ use super::{
     plan::{Item, Plan},
     targets::Target,
 };
-use crate::{Error, Id, Kind, Patch, Result, Tx, companies::Company, record::Record};
+use crate::{Error, Id, Kind, Patch, Reason, Result, Tx, companies::Company, record::Record};
+
+/// What is said of a reason code that the list does not have for such a change.
+const UNKNOWN_CODE: &str = "unknown_reason_code";
 
 /// What became of a row.
 pub(super) struct RowResult {
     number: i32,
     fingerprint: RowFingerprint,
     outcome: Outcome,
+    /// What wants a look although the row has landed.
+    warnings: Vec<CellError>,
 }
 
 enum Outcome {
@@ -72,42 +78,52 @@ struct Batch<'p> {
 
 impl Batch<'_> {
     fn land(&mut self, tx: &mut Tx<'_>, item: Item) -> Result<RowResult> {
-        let (number, outcome) = match item.row {
-            Ok(row) => (row.number, self.land_row(tx, &row.cells, item.fingerprint)?),
-            Err(ragged) => {
-                let error = CellError { field: None, problem: (&ragged).into() };
-                (ragged.row.number, Outcome::Failed(vec![error]))
-            }
+        let (number, read) = match item.row {
+            Ok(row) => (row.number, interpret(&self.reading(tx), &row.cells)),
+            Err(ragged) => (ragged.row.number, Err(vec![CellError { field: None, problem: (&ragged).into() }])),
         };
+        let (outcome, mut warnings) = match read {
+            Ok(mut row) => {
+                let warnings = std::mem::take(&mut row.warnings);
+                (self.land_row(tx, &row, item.fingerprint)?, warnings)
+            }
+            Err(errors) => (Outcome::Failed(errors), Vec::new()),
+        };
+        if !matches!(outcome, Outcome::Created(_) | Outcome::Updated(_)) {
+            warnings.clear();
+        }
         let number = i32::try_from(number).unwrap_or(i32::MAX);
-        Ok(RowResult { number, fingerprint: item.fingerprint, outcome })
+        Ok(RowResult { number, fingerprint: item.fingerprint, outcome, warnings })
     }
 
-    fn land_row(&mut self, tx: &mut Tx<'_>, cells: &[String], fingerprint: RowFingerprint) -> Result<Outcome> {
-        let reading = Reading {
-            columns: &self.plan.columns,
-            options: &self.plan.values,
+    fn reading(&self, tx: &Tx<'_>) -> Reading<'_> {
+        let Plan { columns, options, values, .. } = self.plan;
+        Reading {
+            columns,
+            options: values,
             lookups: &self.lookups,
-            unit: self.plan.options.business_unit_id.map(Id::uuid),
+            unit: options.business_unit_id.map(Id::uuid),
+            pipeline: options.pipeline_id.map(Id::uuid),
+            owner: options.owner_id.map(Id::uuid),
+            unknown: options.unknown_references,
             now: tx.ctx.now,
-        };
-        let row = match interpret(&reading, cells) {
-            Ok(row) => row,
-            Err(errors) => return Ok(Outcome::Failed(errors)),
-        };
+        }
+    }
+
+    fn land_row(&mut self, tx: &mut Tx<'_>, row: &Interpreted, fingerprint: RowFingerprint) -> Result<Outcome> {
         let known = match self.plan.options.dedupe {
             Dedupe::Create => None,
-            Dedupe::Skip | Dedupe::Update => self.duplicates.find(&row, fingerprint),
+            Dedupe::Skip | Dedupe::Update => self.duplicates.find(row, fingerprint),
         };
         let outcome = match (known, self.plan.options.dedupe) {
             (Some(known), Dedupe::Skip) => return Ok(Outcome::Skipped(known)),
-            (Some(known), _) => tx.savepoint(|tx| self.update(tx, &row, known)),
-            (None, _) => tx.savepoint(|tx| self.create(tx, &row)),
+            (Some(known), _) => self.update(tx, row, known),
+            (None, _) => tx.savepoint(|tx| self.create(tx, row)),
         };
         match outcome {
             Ok(outcome) => {
                 if let Some(landed) = outcome.landed() {
-                    self.learn(&row, landed, known.is_none());
+                    self.learn(row, landed, known.is_none());
                 }
                 Ok(outcome)
             }
@@ -116,18 +132,44 @@ impl Batch<'_> {
     }
 
     fn create(&self, tx: &mut Tx<'_>, row: &Interpreted) -> Result<Outcome> {
-        let mut patch = Patch::from(row.members.clone());
-        if let Some(unit) = self.plan.options.business_unit_id {
-            patch = patch.or("businessUnitId", unit.to_string());
-        }
+        let patch = Patch::from(self.with_constants(row));
         let mut past = row.past;
         past.created_at = past.created_at.or(past.closed_at);
         let past = self.plan.options.as_history.then_some(past);
         (self.plan.entity.create)(tx, patch, past).map(Outcome::Created)
     }
 
+    /// The members of a new record: those of the row, and the options' where the row says nothing. A stage that the row
+    /// names by its id brings its own pipeline.
+    fn with_constants(&self, row: &Interpreted) -> Map<String, Value> {
+        let (options, mut members) = (&self.plan.options, row.members.clone());
+        let pipeline = options.pipeline_id.filter(|_| !members.contains_key("stageId"));
+        let constants = [
+            ("businessUnitId", options.business_unit_id.map(Id::uuid)),
+            ("pipelineId", pipeline.map(Id::uuid)),
+            ("ownerId", options.owner_id.map(Id::uuid)),
+        ];
+        for (member, id) in constants {
+            if let Some(id) = id {
+                members.entry(member).or_insert_with(|| id.to_string().into());
+            }
+        }
+        members
+    }
+
+    /// Changes a record, with the import's reason. Where its code explains other fields than those of this row, the row
+    /// lands without the code, unless a rule wants one.
     fn update(&self, tx: &mut Tx<'_>, row: &Interpreted, known: Landed) -> Result<Outcome> {
-        let landed = (self.plan.entity.update)(tx, known.id, Patch::from(row.members.clone()))?;
+        let mut change = |reason: Reason| {
+            let patch = Patch { reason, ..Patch::from(row.members.clone()) };
+            tx.savepoint(|tx| (self.plan.entity.update)(tx, known.id, patch))
+        };
+        let landed = match change(self.plan.reason.clone()) {
+            Err(Error::Invalid(errors)) if errors.iter().all(|error| error.code == UNKNOWN_CODE) => {
+                change(Reason { code: None, ..self.plan.reason.clone() })?
+            }
+            done => done?,
+        };
         Ok(if landed == known { Outcome::Skipped(landed) } else { Outcome::Updated(landed) })
     }
 
@@ -185,11 +227,12 @@ pub(super) fn record(
         results.iter().map(|r| r.outcome.landed().map_or(0, |l| i32::try_from(l.version).unwrap_or(i32::MAX)));
     tx.sql::<st::Integer>(
         "INSERT INTO import_rows (organization_id, import_id, row_number, outcome, fingerprint, entity_type, \
-         entity_id, version_after, errors) \
+         entity_id, version_after, errors, warnings) \
          SELECT i.organization_id, i.id, r.row_number, r.outcome, decode(r.fingerprint, 'hex'), i.entity_type, \
-         nullif(r.entity_id, '')::uuid, nullif(r.version, 0), nullif(r.errors, '')::jsonb \
-         FROM imports i, unnest({}, {}, {}, {}, {}, {}) \
-         AS r (row_number, outcome, fingerprint, entity_id, version, errors) \
+         nullif(r.entity_id, '')::uuid, nullif(r.version, 0), nullif(r.errors, '')::jsonb, \
+         nullif(r.warnings, '')::jsonb \
+         FROM imports i, unnest({}, {}, {}, {}, {}, {}, {}) \
+         AS r (row_number, outcome, fingerprint, entity_id, version, errors, warnings) \
          WHERE i.organization_id = {org} AND i.id = {}",
     )
     .with(|s| {
@@ -199,6 +242,7 @@ pub(super) fn record(
             .bind(ids.collect::<Vec<_>>())
             .bind(versions.collect::<Vec<_>>())
             .bind(column(errors_of))
+            .bind(column(|result| told(&result.warnings)))
             .bind(import)
     })
     .run(tx)?;
@@ -207,18 +251,24 @@ pub(super) fn record(
 
 fn errors_of(result: &RowResult) -> String {
     match &result.outcome {
-        Outcome::Failed(errors) => serde_json::to_string(errors).unwrap_or_default(),
+        Outcome::Failed(errors) => told(errors),
         _ => String::new(),
     }
+}
+
+/// As JSON; nothing is nothing.
+fn told(problems: &[CellError]) -> String {
+    if problems.is_empty() { String::new() } else { serde_json::to_string(problems).unwrap_or_default() }
 }
 
 fn count(tx: &mut Tx<'_>, import: Id<Import>, rows_done: usize, results: &[RowResult]) -> Result<()> {
     let ended = |word: &str| results.iter().filter(|result| result.outcome.as_str() == word).count();
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let warned = results.iter().filter(|result| !result.warnings.is_empty()).count();
     let now = tx.ctx.now;
     tx.sql::<st::Integer>(
         "UPDATE imports SET rows_done = {}, created = created + {}, updated = updated + {}, skipped = skipped + {}, \
-         failed = failed + {}, updated_at = {} WHERE organization_id = {org} AND id = {}",
+         failed = failed + {}, warnings = warnings + {}, updated_at = {} WHERE organization_id = {org} AND id = {}",
     )
     .with(|s| {
         s.bind(number(rows_done))
@@ -226,6 +276,7 @@ fn count(tx: &mut Tx<'_>, import: Id<Import>, rows_done: usize, results: &[RowRe
             .bind(number(ended("updated")))
             .bind(number(ended("skipped")))
             .bind(number(ended("failed")))
+            .bind(number(warned))
             .bind(now)
             .bind(import)
     })

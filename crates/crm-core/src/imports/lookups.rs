@@ -119,6 +119,16 @@ impl Lookups {
         note(&mut self.companies, fold(name), id);
     }
 
+    /// A company that will have come to be when a later row names it.
+    pub(super) fn expect_company(&mut self, name: &str) {
+        self.companies.entry(fold(name)).or_insert(Named::One(Uuid::nil()));
+    }
+
+    /// What people call a pipeline.
+    pub(super) fn pipeline_name(&self, id: Uuid) -> Option<&str> {
+        self.pipelines.iter().find(|place| place.id == id).map(|place| place.name.as_str())
+    }
+
     /// `open`, `won` or `lost`.
     pub(super) fn kind_of_stage(&self, id: Uuid) -> Option<&str> {
         self.stages.iter().find(|stage| stage.id == id).map(|stage| stage.kind.as_str())

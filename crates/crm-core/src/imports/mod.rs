@@ -4,6 +4,7 @@
 //! import itself obeys the options alone. [`create`] takes a file in, [`ImportJob`] reads it in the background, through
 //! the same commands as every request, and [`revert`] takes it back. All else here is a rule over values given to it.
 pub mod columns;
+mod countries;
 pub mod dates;
 pub mod detections;
 mod duplicates;
@@ -28,6 +29,7 @@ mod records;
 mod refusals;
 mod reverting;
 pub mod rows;
+mod samples;
 mod targets;
 pub mod values;
 
@@ -44,12 +46,13 @@ pub use files::{CsvFile, Delimiter, FileError, FileOptions};
 pub use fingerprints::{RowFingerprint, RowFingerprints};
 pub use intake::{LARGEST_DRY_RUN, NewImport, create, importable_fields, preview_file};
 pub use job::{BATCH, ImportJob};
-pub use options::{Dedupe, ImportOptions};
+pub use options::{Dedupe, ImportOptions, UnknownReferences};
 pub use preview::{Preview, PreviewOptions, preview};
 pub use records::{Import, ImportFields, STATUSES, cancel, list, read};
-pub use refusals::errors;
+pub use refusals::{errors, warnings};
 pub use reverting::{RevertJob, revert};
 pub use rows::{RaggedRow, Row, Rows};
+pub use samples::RefusedValues;
 pub use values::{Value, ValueError, ValueOptions, ValueType};
 
 /// Something wrong with a file, a row or a cell, told to a program by its code and to a person by its message.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{DateFormat, Delimiter, FileOptions, ValueOptions};
-use crate::{Id, business_units::BusinessUnit, error::FieldError};
+use crate::{Id, bodies, business_units::BusinessUnit, error::FieldError, pipelines::Pipeline, users::User};
 
 /// What is done about a row whose record is there already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -18,6 +18,17 @@ pub enum Dedupe {
     Update,
     /// Nobody looks: each row makes a record.
     Create,
+}
+
+/// What is done about a row that names an owner, a company or a contact that is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownReferences {
+    /// The row is refused.
+    #[default]
+    Refuse,
+    /// The row lands without it, with a warning.
+    Blank,
 }
 
 /// How a file is to be imported.
@@ -42,6 +53,18 @@ pub struct ImportOptions {
     pub as_history: bool,
     /// The business unit of new records whose row names none.
     pub business_unit_id: Option<Id<BusinessUnit>>,
+    /// The pipeline of new deals whose row names none, and in which stages are looked up by name; the default one of
+    /// the deal's unit or of the organization where none is given.
+    pub pipeline_id: Option<Id<Pipeline>>,
+    /// The owner of new records whose row names none.
+    pub owner_id: Option<Id<User>>,
+    /// What is done about rows that name an owner, a company or a contact that is not there.
+    pub unknown_references: UnknownReferences,
+    /// Why the import changes records: a code of the organization's list, kept in the history with each change of a
+    /// field that the code may explain.
+    pub reason_code: Option<String>,
+    /// Why, in words, kept in the history with each change.
+    pub note: Option<String>,
     /// The IANA zone in which days begin; the organization's where none is given.
     #[schema(value_type = Option<String>, example = "Europe/London")]
     pub timezone: Option<Tz>,
@@ -63,10 +86,11 @@ impl ImportOptions {
                 continue;
             }
             let alone = Map::from_iter([(name.clone(), value.clone())]);
-            if let Err(error) = serde_json::from_value::<Self>(Value::Object(alone)) {
-                let text = error.to_string();
-                let reason = text.split(" at line ").next().unwrap_or_default();
-                errors.push(FieldError::new(format!("options.{name}"), "invalid_option", format!("{reason}.")));
+            match bodies::read_all::<Self>(Value::Object(alone)) {
+                Ok(read) => errors.extend(bodies::within("options", read.errors)),
+                Err(error) => {
+                    errors.push(FieldError::new(format!("options.{name}"), "invalid_option", error.to_string()))
+                }
             }
         }
         match serde_json::from_value(Value::Object(members.clone())) {

@@ -2,11 +2,10 @@
 use std::collections::HashSet;
 
 use chrono::DateTime;
-use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
 use super::{
-    CsvFile, ImportOptions, RaggedRow, Row, RowFingerprint, RowFingerprints, ValueOptions,
+    CsvFile, ImportOptions, RaggedRow, Row, RowFingerprint, RowFingerprints, UnknownReferences, ValueOptions,
     entities::Entity,
     interpretation::{Column, Interpreted, Reading, interpret},
     lookups::Lookups,
@@ -14,8 +13,8 @@ use super::{
     targets::{ImportField, Reference, Target, fields_of},
 };
 use crate::{
-    Ctx, Result, Tx, companies::Company, contacts::Contact, custom_fields, error::FieldError, masks, organizations,
-    record::FieldKind, text::fold,
+    Ctx, Error, Patch, Reason, Result, Tx, companies::Company, contacts::Contact, custom_fields, error::FieldError,
+    masks, organizations, record::FieldKind, text::fold,
 };
 
 /// What is to be done with a file.
@@ -26,6 +25,8 @@ pub(super) struct Plan {
     keys: Vec<Column>,
     pub(super) options: ImportOptions,
     pub(super) values: ValueOptions,
+    /// Why it changes records.
+    pub(super) reason: Reason,
 }
 
 /// A data row and what it is known again by.
@@ -48,9 +49,9 @@ impl Plan {
         errors: &mut Vec<FieldError>,
     ) -> Result<Self> {
         let fields = fields_of(entity, &custom_fields::of_kind(tx, entity.kind)?, options.as_history);
-        let zone = organizations::read(tx)?.fields.timezone.parse::<Tz>().unwrap_or(Tz::UTC);
-        let values = options.values(zone);
-        let mut plan = Self { entity, columns: Vec::new(), keys: Vec::new(), options, values };
+        let values = options.values(organizations::zone(tx)?);
+        let reason = reason(&options, errors)?;
+        let mut plan = Self { entity, columns: Vec::new(), keys: Vec::new(), options, values, reason };
         for (column, field) in mapping.iter().filter(|(_, field)| !field.is_null()) {
             match mapped(columns, &fields, column, field) {
                 Ok(column) => plan.columns.push(column),
@@ -110,7 +111,8 @@ impl Plan {
     /// The keys of a row alone, for which no name has to be looked up.
     pub(super) fn known_by(&self, cells: &[String]) -> Interpreted {
         let (columns, options, lookups) = (&self.keys, &self.values, &Lookups::default());
-        let reading = Reading { columns, options, lookups, unit: None, now: DateTime::UNIX_EPOCH };
+        let (unknown, now) = (UnknownReferences::Refuse, DateTime::UNIX_EPOCH);
+        let reading = Reading { columns, options, lookups, unit: None, pipeline: None, owner: None, unknown, now };
         interpret(&reading, cells).unwrap_or_default()
     }
 
@@ -125,8 +127,37 @@ impl Plan {
     }
 }
 
+/// Checks a mapping without making a plan of it; what is wrong goes to `errors`.
+pub(super) fn check_mapping(
+    mapping: &Map<String, Value>,
+    columns: &[String],
+    fields: &[ImportField],
+    errors: &mut Vec<FieldError>,
+) {
+    for (column, field) in mapping.iter().filter(|(_, field)| !field.is_null()) {
+        if let Err((code, message)) = mapped(columns, fields, column, field) {
+            errors.push(FieldError::new(format!("mapping.{column}"), code, message));
+        }
+    }
+}
+
+/// The reason in the options, as a request would have it.
+fn reason(options: &ImportOptions, errors: &mut Vec<FieldError>) -> Result<Reason> {
+    let given = [("reasonCode", &options.reason_code), ("note", &options.note)];
+    let given = given.into_iter().map(|(name, text)| (name.to_owned(), Value::from(text.clone())));
+    match Patch::new(given.collect()) {
+        Ok(patch) => Ok(patch.reason),
+        Err(Error::Invalid(found)) => {
+            errors
+                .extend(found.into_iter().map(|e| FieldError::new(format!("options.{}", e.field), e.code, e.message)));
+            Ok(Reason::default())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// A row that stands for a record which is there already tells what that record holds, and so does a name that is looked up.
-fn check_seen(ctx: &Ctx, entity: &Entity, target: &Target) -> Result<()> {
+pub(super) fn check_seen(ctx: &Ctx, entity: &Entity, target: &Target) -> Result<()> {
     let member = match target {
         Target::Member(name) => name,
         Target::Custom(_) => "customFields",

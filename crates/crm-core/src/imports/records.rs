@@ -69,6 +69,8 @@ pub struct ImportFields {
     pub skipped: i32,
     /// Rows that were refused.
     pub failed: i32,
+    /// Rows among `created` and `updated` that want a look: a reference was left blank, or a word was read as another.
+    pub warnings: i32,
     /// Records that were taken back.
     pub reverted: i32,
     /// Records that could not be taken back: somebody has changed them since, or others refer to them.
@@ -97,6 +99,7 @@ impl Record for Import {
         Field::new("updated", "updated", FieldKind::Int).read_only(),
         Field::new("skipped", "skipped", FieldKind::Int).read_only(),
         Field::new("failed", "failed", FieldKind::Int).read_only(),
+        Field::new("warnings", "warnings", FieldKind::Int).read_only(),
         Field::new("reverted", "reverted", FieldKind::Int).read_only(),
         Field::new("kept", "kept", FieldKind::Int).read_only(),
         Field::new("error", "error", FieldKind::LongText).read_only(),

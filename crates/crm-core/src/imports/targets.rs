@@ -49,6 +49,16 @@ impl Reference {
         }
     }
 
+    /// Can a record do without it? What a row lacks of the others follows from defaults.
+    pub(super) fn can_be_blank(self) -> bool {
+        matches!(self, Self::Owner | Self::Company | Self::ParentCompany | Self::Contact)
+    }
+
+    /// Is a record without it likely to lack something?
+    pub(super) fn is_missed(self) -> bool {
+        matches!(self, Self::Owner | Self::Company | Self::Contact)
+    }
+
     /// The name of the field: the member's without `Id`.
     pub(super) fn name(self) -> &'static str {
         self.member().trim_end_matches("Id")
@@ -87,6 +97,8 @@ pub(super) enum Target {
 pub(super) struct ImportField {
     pub(super) descriptor: FieldDescriptor,
     pub(super) target: Target,
+    /// The words that it takes, where they are given.
+    pub(super) words: Vec<String>,
 }
 
 /// Every field that a column of such a file can go to.
@@ -95,7 +107,11 @@ pub(super) fn fields_of(entity: &Entity, definitions: &[CustomField], as_history
     for field in entity.fields.iter().filter(|field| !field.read_only) {
         match field.kind {
             FieldKind::Custom => fields.extend(definitions.iter().map(|own| custom(field.name, own))),
-            kind => fields.push(plain(field.name, value_type(kind), aliases(field.name), Target::Member(field.name))),
+            kind => {
+                let value_type = if field.name == "country" { ValueType::Country } else { value_type(kind) };
+                let own = plain(field.name, value_type, aliases(field.name), Target::Member(field.name));
+                fields.push(ImportField { words: words_of(kind), ..own });
+            }
         }
         if let Some(reference) = Reference::ALL.into_iter().find(|reference| reference.member() == field.name) {
             let target = Target::Reference(reference);
@@ -112,7 +128,15 @@ pub(super) fn fields_of(entity: &Entity, definitions: &[CustomField], as_history
 
 fn plain(name: &str, value_type: ValueType, aliases: &[&str], target: Target) -> ImportField {
     let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
-    ImportField { descriptor: FieldDescriptor { name: name.into(), label: label(name), value_type, aliases }, target }
+    let descriptor = FieldDescriptor { name: name.into(), label: label(name), value_type, aliases };
+    ImportField { descriptor, target, words: Vec::new() }
+}
+
+fn words_of(kind: FieldKind) -> Vec<String> {
+    match kind {
+        FieldKind::Choice(words) => words.iter().map(|word| (*word).to_owned()).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn custom(member: &str, own: &CustomField) -> ImportField {
@@ -128,7 +152,7 @@ fn custom(member: &str, own: &CustomField) -> ImportField {
         value_type,
         aliases: vec![own.fields.key.clone()],
     };
-    ImportField { descriptor, target: Target::Custom(own.fields.key.clone()) }
+    ImportField { descriptor, target: Target::Custom(own.fields.key.clone()), words: own.fields.options.clone() }
 }
 
 fn value_type(kind: FieldKind) -> ValueType {
@@ -158,6 +182,7 @@ fn aliases(name: &str) -> &'static [&'static str] {
         "annualRevenue" => &["revenue"],
         "industry" => &["sector"],
         "domain" => &["website"],
+        "country" => &["office location", "country region"],
         "jobTitle" => &["position", "role"],
         "email" => &["mail", "email address"],
         "phone" => &["telephone", "mobile"],

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use utoipa::ToSchema;
 
 use super::{
-    DateFormat, Problem,
+    DateFormat, Problem, countries,
     dates::{read_day, read_instant},
     numbers::{NumberFault, read_decimal},
 };
@@ -34,6 +34,8 @@ pub enum ValueType {
     DateTime,
     /// Words between semicolons or commas, each once.
     Tags,
+    /// A country: its code in ISO 3166-1, of two or three letters, or its English name.
+    Country,
 }
 
 /// How the cells of one file are to be read.
@@ -115,6 +117,14 @@ pub enum ValueError {
         /// What else was expected.
         format: String,
     },
+    /// No country.
+    #[error("{cell} is no country: expected {expected}")]
+    Country {
+        /// The cell.
+        cell: Quote,
+        /// The country that was likely meant, or the notation.
+        expected: String,
+    },
 }
 
 impl ValueError {
@@ -129,6 +139,7 @@ impl ValueError {
             Self::Boolean(_) => "invalid_boolean",
             Self::Date { .. } => "invalid_date",
             Self::DateTime { .. } => "invalid_date_time",
+            Self::Country { .. } => "unknown_country",
         }
     }
 }
@@ -179,6 +190,7 @@ pub fn read(cell: &str, value_type: ValueType, options: &ValueOptions) -> Result
             }
             Value::Tags(tags)
         }
+        ValueType::Country => Value::Text(read_country(cell)?),
     };
     Ok(Some(value))
 }
@@ -236,6 +248,16 @@ fn describe(format: Option<&DateFormat>) -> String {
     }
 }
 
+fn read_country(cell: &str) -> Result<String, ValueError> {
+    countries::read(cell).map(str::to_owned).ok_or_else(|| {
+        let expected = match countries::closest(cell) {
+            Some((name, code)) => format!("perhaps {name} ({code})"),
+            None => "a code of ISO 3166, such as GB, or an English name".to_owned(),
+        };
+        ValueError::Country { cell: Quote::of(cell), expected }
+    })
+}
+
 fn read_tags(cell: &str) -> Result<Vec<String>, ValueError> {
     let mut tags = Vec::new();
     for word in cell.split([';', ',']).map(str::trim).filter(|word| !word.is_empty()) {
@@ -253,7 +275,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [ValueType; 8] = [
+    const ALL: [ValueType; 9] = [
         ValueType::Text,
         ValueType::Integer,
         ValueType::Decimal,
@@ -262,6 +284,7 @@ mod tests {
         ValueType::Date,
         ValueType::DateTime,
         ValueType::Tags,
+        ValueType::Country,
     ];
 
     fn options(decimal_comma: bool, date_format: &str) -> ValueOptions {
@@ -290,6 +313,7 @@ mod tests {
             ("3/1/2017", ValueType::DateTime, Some(Value::DateTime(day.and_hms_opt(0, 0, 0).unwrap().and_utc()))),
             ("vip; Q3, vip,, new ", ValueType::Tags, Some(tags(&["vip", "Q3", "new"]))),
             (";,", ValueType::Tags, None),
+            (" south korea ", ValueType::Country, Some(Value::Text("KR".into()))),
         ];
         for (cell, value_type, wanted) in cases {
             assert_eq!(read(cell, value_type, &options(false, "%m/%d/%Y")), Ok(wanted), "{cell:?} {value_type:?}");
@@ -327,6 +351,13 @@ mod tests {
             ("maybe", ValueType::Boolean, "invalid_boolean", "“maybe” is neither true nor false"),
             ("25/10/2016", ValueType::Date, "invalid_date", "“25/10/2016” is not a date: expected the format %m/%d/%Y"),
             ("soon", ValueType::DateTime, "invalid_date_time", "“soon” is not a date and time: expected one such as"),
+            (
+                "Philipines",
+                ValueType::Country,
+                "unknown_country",
+                "“Philipines” is no country: expected perhaps Philippines (PH)",
+            ),
+            ("Europe", ValueType::Country, "unknown_country", "“Europe” is no country: expected a code of ISO 3166"),
             ("a\0,b", ValueType::Tags, "invalid_text", "“a ” contains a NUL character"),
             (&long, ValueType::Boolean, "invalid_boolean", &format!("“{}…” is neither", "x".repeat(50))),
         ];

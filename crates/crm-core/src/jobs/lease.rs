@@ -16,8 +16,9 @@ use crate::{
     statement::Statement,
 };
 
-/// How long a lease holds without a sign of life.
-pub const LEASE: Duration = Duration::from_secs(30);
+/// How long a lease holds without a sign of life: as long as the work of a dead worker waits, and three signs of a live
+/// one.
+pub const LEASE: Duration = Duration::from_secs(12);
 
 /// The most organizations that one look finds.
 const ORGANIZATIONS: usize = 50;

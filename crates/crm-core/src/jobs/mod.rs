@@ -5,6 +5,7 @@
 //! is one transaction that first makes sure that the lease still holds. A worker that was taken for dead can therefore
 //! commit nothing more, and a job whose last step is [`JobRun::finish`] has each effect once, also through `kill -9`.
 //! A [`Recurring`] job is put there by itself whenever its [`Schedule`] says so.
+pub mod closings;
 mod failures;
 mod figures;
 mod lease;
@@ -20,6 +21,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use diesel::sql_types as st;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use uuid::Uuid;
 
 pub use failures::{alerted, resolve_failures};
@@ -124,13 +126,33 @@ impl Default for Enqueue {
 /// How often an insert that meets a job of the same key looks for that job before it gives up: it may end in between.
 const LOOKS: usize = 3;
 
+/// What the queue knows of a kind of job. A transaction can ask for work that another crate does by this alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobKind {
+    /// As [`Job::NAME`].
+    pub name: &'static str,
+    /// As [`Job::QUEUE`].
+    pub queue: &'static str,
+    /// As [`Job::MAX_ATTEMPTS`].
+    pub max_attempts: i32,
+}
+
 /// Writes a job in the caller's transaction. Where a job of the same kind and key is alive already, gives that one.
 ///
 /// # Errors
 /// What the database says.
 pub fn enqueue<J: Job>(tx: &mut Tx<'_>, job: &J, how: &Enqueue) -> Result<Id<QueueJob>> {
-    tx.check_writable()?;
     let payload = serde_json::to_value(job).map_err(|error| Error::Internal(Box::new(error)))?;
+    let kind = JobKind { name: J::NAME, queue: J::QUEUE, max_attempts: J::MAX_ATTEMPTS };
+    enqueue_kind(tx, &kind, payload, how)
+}
+
+/// As [`enqueue`], by the kind and what the job carries.
+///
+/// # Errors
+/// What the database says.
+pub fn enqueue_kind(tx: &mut Tx<'_>, kind: &JobKind, payload: Value, how: &Enqueue) -> Result<Id<QueueJob>> {
+    tx.check_writable()?;
     for _ in 0..LOOKS {
         let made = tx.sql::<st::Uuid>(
             "INSERT INTO queue_jobs (organization_id, id, queue, kind, payload, priority, run_at, max_attempts, \
@@ -141,12 +163,12 @@ pub fn enqueue<J: Job>(tx: &mut Tx<'_>, job: &J, how: &Enqueue) -> Result<Id<Que
         let now = tx.ctx.now;
         let made = made.with(|s| {
             s.bind(Id::<QueueJob>::new())
-                .bind(J::QUEUE)
-                .bind(J::NAME)
+                .bind(kind.queue)
+                .bind(kind.name)
                 .bind(payload.clone())
                 .bind(how.priority)
                 .bind(how.run_at.unwrap_or(now))
-                .bind(J::MAX_ATTEMPTS)
+                .bind(kind.max_attempts)
                 .bind(how.unique_key.as_deref())
                 .bind(now)
                 .bind(now)
@@ -158,7 +180,7 @@ pub fn enqueue<J: Job>(tx: &mut Tx<'_>, job: &J, how: &Enqueue) -> Result<Id<Que
             "SELECT id FROM queue_jobs WHERE organization_id = {org} AND kind = {} AND unique_key = {} \
              AND status IN ('waiting', 'active')",
         );
-        if let Some(id) = alive.with(|s| s.bind(J::NAME).bind(how.unique_key.as_deref())).first::<Uuid>(tx)? {
+        if let Some(id) = alive.with(|s| s.bind(kind.name).bind(how.unique_key.as_deref())).first::<Uuid>(tx)? {
             return Ok(id.into());
         }
     }

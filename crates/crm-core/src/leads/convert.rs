@@ -1,11 +1,11 @@
 //! Conversion: a lead becomes a company, a contact and a deal, once.
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{Lead, LeadFields};
 use crate::{
-    Error, FieldError, Id, Patch, Reason, Result, Tx,
+    Error, FieldError, Id, Patch, Reason, Result, Tx, bodies,
     change::{Change, Draft},
     companies::{Company, CompanyFields},
     contacts::{Contact, ContactFields},
@@ -33,7 +33,7 @@ pub struct Conversion {
 }
 
 /// What is to become of one part of a lead: `{"create": {…}}`, `{"id": "…"}` or `"none"`.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Target {
     /// A new record with these members; what they leave out comes from the lead.
@@ -46,7 +46,7 @@ pub enum Target {
 }
 
 /// The parts of a lead and what is to become of them. What is left out is made from the lead.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Targets {
     /// The company; one is made or found by its domain or name where the lead has a `companyName`.
@@ -67,6 +67,7 @@ pub fn convert(tx: &mut Tx<'_>, id: Id<Lead>, mut patch: Patch) -> Result<Conver
     let targets = Targets::take(&mut patch)?;
     let lead: Lead = tx.lock(id)?;
     if lead.fields.converted_at.is_some() {
+        patch.check()?;
         return earlier(tx, lead);
     }
     let version = lead.version;
@@ -85,9 +86,7 @@ pub fn convert(tx: &mut Tx<'_>, id: Id<Lead>, mut patch: Patch) -> Result<Conver
     let contact_id = contact.as_ref().map(|contact| contact.id);
     let deal =
         part(tx, "deal", targets.deal, &mut errors, |tx, target| source.deal(tx, target, company_id, contact_id))?;
-    if !errors.is_empty() {
-        return Err(Error::Invalid(errors));
-    }
+    change.refuse_all(errors);
     let now = tx.ctx.now;
     change.amend(|fields| {
         fields.status = "converted".into();
@@ -101,14 +100,13 @@ pub fn convert(tx: &mut Tx<'_>, id: Id<Lead>, mut patch: Patch) -> Result<Conver
 }
 
 impl Targets {
+    /// Takes the parts out of a body. Those that are no such thing stay in the patch as faults.
     fn take(patch: &mut Patch) -> Result<Self> {
-        let mut take = |name: &str| match patch.take(name) {
-            None => Ok(None),
-            Some(value) => serde_json::from_value(value).map(Some).map_err(|_| {
-                Error::invalid(name, "invalid_type", "`{\"create\": {…}}`, `{\"id\": \"…\"}` or `\"none\"`.")
-            }),
+        let targets = Self {
+            company: target(patch, "company")?,
+            contact: target(patch, "contact")?,
+            deal: target(patch, "deal")?,
         };
-        let targets = Self { company: take("company")?, contact: take("contact")?, deal: take("deal")? };
         match patch.members.keys().next() {
             None => Ok(targets),
             Some(name) => {
@@ -118,6 +116,34 @@ impl Targets {
         }
     }
 }
+
+const TARGET: &str = "`{\"create\": {…}}`, `{\"id\": \"…\"}` or `\"none\"`.";
+
+/// What is to become of one part. One that cannot be understood is told, and then nothing is made of it.
+fn target(patch: &mut Patch, name: &str) -> Result<Option<Target>> {
+    let Some(value) = patch.take(name).filter(|value| !value.is_null()) else { return Ok(None) };
+    if let Some(other) = value.as_object().and_then(|members| members.keys().find(|key| !PARTS.contains(&key.as_str())))
+    {
+        let detail = format!("There is no member `{other}` in `{name}`. There are: {}.", PARTS.join(", "));
+        return Err(Error::Malformed { code: "unknown_member", detail });
+    }
+    let error = match value {
+        Value::Object(mut members) if members.len() == 1 => {
+            match (members.shift_remove("create"), members.shift_remove("id")) {
+                (Some(Value::Object(members)), _) => return Ok(Some(Target::Create(members))),
+                (_, Some(Value::String(id))) => return Ok(Some(Target::Id(id))),
+                (Some(_), _) => FieldError::new(format!("{name}.create"), "invalid_type", "Must be an object."),
+                _ => FieldError::new(format!("{name}.id"), "invalid_id", "Must be an id."),
+            }
+        }
+        Value::String(word) if word == "none" => return Ok(Some(Target::None)),
+        _ => FieldError::new(name, "invalid_type", TARGET),
+    };
+    patch.errors.push(error);
+    Ok(Some(Target::None))
+}
+
+const PARTS: [&str; 2] = ["create", "id"];
 
 /// What an earlier conversion made, as far as it still exists and the caller may see it.
 fn earlier(tx: &mut Tx<'_>, lead: Lead) -> Result<Conversion> {
@@ -223,10 +249,11 @@ impl Source {
         let mut base = DealFields { business_unit_id: self.fields.business_unit_id, ..Default::default() };
         base.title = self.title();
         fill(&mut base);
+        let mut errors = Vec::new();
         if members.get("leadId").is_some_and(|lead| *lead != self.id.to_string()) {
-            return Err(Error::invalid("leadId", "not_allowed", "The deal comes from the lead that is converted."));
+            errors.push(FieldError::new("leadId", "not_allowed", "The deal comes from the lead that is converted."));
         }
-        deals::create_over(tx, base, self.patch(members), None).map(Some)
+        bodies::joined(errors, deals::create_over(tx, base, self.patch(members), None)).map(Some)
     }
 
     /// The patch of something new, in the lead's unit unless it says otherwise.

@@ -2,11 +2,13 @@
 use chrono::{DateTime, Utc};
 use diesel::{prelude::*, sql_types as st};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::Validate;
 
 use crate::{
-    Error, Id, Patch, Result, Tx,
+    Error, Id, Patch, Reason, Result, Tx, about,
     bulk::{self, BulkOutcome, Commands},
     business_units::BusinessUnit,
     change::{Change, Draft},
@@ -14,6 +16,7 @@ use crate::{
     contacts::Contact,
     custom_fields::CustomValues,
     deals::Deal,
+    notifications::Kind,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::leads,
@@ -168,7 +171,12 @@ impl Record for Lead {
         Field::new("customFields", "custom_fields", FieldKind::Custom),
     ];
     const IN_UNITS: bool = true;
+    const ASSIGNED: Option<(&'static str, Kind)> = Some(("ownerId", Kind::LeadAssigned));
     const SEARCHED: bool = true;
+    fn moved(tx: &mut Tx<'_>, ids: Vec<Uuid>, unit: &Value, reason: &Reason) -> Result<()> {
+        about::follow(tx, "lead_id", ids, unit, reason)
+    }
+
     record_rows!(LeadFields, leads, search_text);
 
     fn search_text(fields: &LeadFields) -> String {

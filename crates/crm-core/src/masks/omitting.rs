@@ -1,8 +1,11 @@
-//! Writing a record without some of its members, straight to where it goes.
+//! Writing a record without some of its members, straight to where it goes, and taking a few members out of one.
+use std::fmt;
+
 use serde::{
     Serialize, Serializer,
     ser::{Error, Impossible, SerializeMap, SerializeStruct},
 };
+use serde_json::{Map, Value};
 
 use super::MEMBER;
 
@@ -18,29 +21,108 @@ impl<R: Serialize> Serialize for Omitting<'_, R> {
     }
 }
 
+/// The members of a record that have one of these names, without looking at the others.
+///
+/// # Errors
+/// Where the record is no object.
+pub(super) fn pick(record: &impl Serialize, names: &[String]) -> Result<Map<String, Value>, serde_json::Error> {
+    record.serialize(Pick { names, members: Map::new(), key: None })
+}
+
+/// What a serializer answers to whatever is not told apart.
+macro_rules! whatever_else {
+    ($scalar:expr, $compound:expr) => {
+        whatever_else! { @ $scalar;
+            serialize_bool(bool), serialize_i8(i8), serialize_i16(i16), serialize_i32(i32), serialize_i64(i64),
+            serialize_u8(u8), serialize_u16(u16), serialize_u32(u32), serialize_u64(u64), serialize_f32(f32),
+            serialize_f64(f64), serialize_char(char), serialize_bytes(&[u8]), serialize_none(), serialize_unit(),
+            serialize_unit_struct(&'static str), serialize_unit_variant(&'static str, u32, &'static str)
+        }
+
+        fn serialize_newtype_variant<T: Serialize + ?Sized>(
+            self, _: &'static str, _: u32, _: &'static str, _: &T,
+        ) -> Result<Self::Ok, Self::Error> {
+            $scalar
+        }
+
+        fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Self::Ok, Self::Error> {
+            value.serialize(self)
+        }
+
+        fn serialize_newtype_struct<T: Serialize + ?Sized>(
+            self, _: &'static str, value: &T,
+        ) -> Result<Self::Ok, Self::Error> {
+            value.serialize(self)
+        }
+
+        fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, Self::Error> { $compound }
+        fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Self::Error> { $compound }
+        fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, Self::Error> {
+            $compound
+        }
+        fn serialize_tuple_variant(
+            self, _: &'static str, _: u32, _: &'static str, _: usize,
+        ) -> Result<Self::SerializeTupleVariant, Self::Error> {
+            $compound
+        }
+        fn serialize_struct_variant(
+            self, _: &'static str, _: u32, _: &'static str, _: usize,
+        ) -> Result<Self::SerializeStructVariant, Self::Error> {
+            $compound
+        }
+    };
+    (@ $scalar:expr; $($name:ident($($argument:ty),*)),*) => {
+        $(fn $name(self, $(_: $argument),*) -> Result<Self::Ok, Self::Error> { $scalar })*
+    };
+}
+
+/// The sequences and variants of a serializer that has none.
+macro_rules! no_sequences {
+    () => {
+        type SerializeSeq = Impossible<Self::Ok, Self::Error>;
+        type SerializeTuple = Impossible<Self::Ok, Self::Error>;
+        type SerializeTupleStruct = Impossible<Self::Ok, Self::Error>;
+        type SerializeTupleVariant = Impossible<Self::Ok, Self::Error>;
+        type SerializeStructVariant = Impossible<Self::Ok, Self::Error>;
+    };
+}
+
+const NO_OBJECT: &str = "a record is an object";
+
 /// Lets an object through to `inner`, but for some of its members.
 struct Filter<'r, S> {
     inner: S,
     names: &'r [String],
 }
 
-/// The members of an object on their way. Of a map each key is written as JSON to be compared, since it may be anything.
+impl<'r, S: Serializer> Serializer for Filter<'r, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeMap = Members<'r, S::SerializeMap>;
+    type SerializeStruct = Members<'r, S::SerializeStruct>;
+    no_sequences! {}
+
+    fn serialize_map(self, _members: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        Ok(Members { inner: self.inner.serialize_map(None)?, names: self.names, is_omitted: false })
+    }
+
+    fn serialize_struct(self, name: &'static str, members: usize) -> Result<Self::SerializeStruct, S::Error> {
+        let inner = self.inner.serialize_struct(name, members + 1)?;
+        Ok(Members { inner, names: self.names, is_omitted: false })
+    }
+
+    fn serialize_str(self, _: &str) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom(NO_OBJECT))
+    }
+
+    whatever_else! { Err(S::Error::custom(NO_OBJECT)), Err(S::Error::custom(NO_OBJECT)) }
+}
+
+/// The members of an object on their way.
 struct Members<'r, M> {
     inner: M,
     names: &'r [String],
-    key: Vec<u8>,
     is_omitted: bool,
-}
-
-impl<M> Members<'_, M> {
-    /// Reads a key, and tells whether its member is left out.
-    fn omits<K: Serialize + ?Sized, E: Error>(&mut self, key: &K) -> Result<bool, E> {
-        self.key.clear();
-        serde_json::to_writer(&mut self.key, key).map_err(E::custom)?;
-        let key = self.key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")).unwrap_or_default();
-        self.is_omitted = self.names.iter().any(|name| name.as_bytes() == key);
-        Ok(self.is_omitted)
-    }
 }
 
 impl<M: SerializeMap> SerializeMap for Members<'_, M> {
@@ -48,7 +130,8 @@ impl<M: SerializeMap> SerializeMap for Members<'_, M> {
     type Error = M::Error;
 
     fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), M::Error> {
-        if self.omits(key)? { Ok(()) } else { self.inner.serialize_key(key) }
+        self.is_omitted = is_among(key, self.names).is_some();
+        if self.is_omitted { Ok(()) } else { self.inner.serialize_key(key) }
     }
 
     fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), M::Error> {
@@ -60,7 +143,7 @@ impl<M: SerializeMap> SerializeMap for Members<'_, M> {
         key: &K,
         value: &V,
     ) -> Result<(), M::Error> {
-        if self.omits(key)? { Ok(()) } else { self.inner.serialize_entry(key, value) }
+        if is_among(key, self.names).is_some() { Ok(()) } else { self.inner.serialize_entry(key, value) }
     }
 
     fn end(mut self) -> Result<M::Ok, M::Error> {
@@ -74,7 +157,7 @@ impl<M: SerializeStruct> SerializeStruct for Members<'_, M> {
     type Error = M::Error;
 
     fn serialize_field<V: Serialize + ?Sized>(&mut self, key: &'static str, value: &V) -> Result<(), M::Error> {
-        if self.names.iter().any(|name| name == key) { Ok(()) } else { self.inner.serialize_field(key, value) }
+        if is_among(key, self.names).is_some() { Ok(()) } else { self.inner.serialize_field(key, value) }
     }
 
     fn end(mut self) -> Result<M::Ok, M::Error> {
@@ -83,84 +166,112 @@ impl<M: SerializeStruct> SerializeStruct for Members<'_, M> {
     }
 }
 
-/// Whatever is no object has no members that could be left out.
-macro_rules! no_objects {
-    ($($name:ident($($argument:ty),*) -> $answer:ty;)*) => {
-        $(fn $name(self, $(_: $argument),*) -> Result<$answer, S::Error> {
-            Err(S::Error::custom("a record is an object"))
-        })*
-    };
+/// Takes some members out of an object.
+struct Pick<'r> {
+    names: &'r [String],
+    members: Map<String, Value>,
+    /// The name of the member that comes next, where it is one of them.
+    key: Option<&'r String>,
 }
 
-impl<'r, S: Serializer> Serializer for Filter<'r, S> {
-    type Ok = S::Ok;
-    type Error = S::Error;
-    type SerializeSeq = Impossible<S::Ok, S::Error>;
-    type SerializeTuple = Impossible<S::Ok, S::Error>;
-    type SerializeTupleStruct = Impossible<S::Ok, S::Error>;
-    type SerializeTupleVariant = Impossible<S::Ok, S::Error>;
-    type SerializeMap = Members<'r, S::SerializeMap>;
-    type SerializeStruct = Members<'r, S::SerializeStruct>;
-    type SerializeStructVariant = Impossible<S::Ok, S::Error>;
+impl Pick<'_> {
+    fn take<V: Serialize + ?Sized>(&mut self, key: Option<&String>, value: &V) -> Result<(), serde_json::Error> {
+        if let Some(key) = key {
+            self.members.insert(key.clone(), serde_json::to_value(value)?);
+        }
+        Ok(())
+    }
+}
 
-    fn serialize_map(self, _members: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        let Self { inner, names } = self;
-        Ok(Members { inner: inner.serialize_map(None)?, names, key: Vec::with_capacity(32), is_omitted: false })
+impl Serializer for Pick<'_> {
+    type Ok = Map<String, Value>;
+    type Error = serde_json::Error;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    no_sequences! {}
+
+    fn serialize_map(self, _members: Option<usize>) -> Result<Self, serde_json::Error> {
+        Ok(self)
     }
 
-    fn serialize_struct(self, name: &'static str, members: usize) -> Result<Self::SerializeStruct, S::Error> {
-        let Self { inner, names } = self;
-        let inner = inner.serialize_struct(name, members + 1)?;
-        Ok(Members { inner, names, key: Vec::new(), is_omitted: false })
+    fn serialize_struct(self, _name: &'static str, _members: usize) -> Result<Self, serde_json::Error> {
+        Ok(self)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        value.serialize(self)
+    fn serialize_str(self, _: &str) -> Result<Self::Ok, serde_json::Error> {
+        Err(serde_json::Error::custom(NO_OBJECT))
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _name: &'static str,
-        value: &T,
-    ) -> Result<S::Ok, S::Error> {
-        value.serialize(self)
+    whatever_else! { Err(serde_json::Error::custom(NO_OBJECT)), Err(serde_json::Error::custom(NO_OBJECT)) }
+}
+
+impl SerializeMap for Pick<'_> {
+    type Ok = Map<String, Value>;
+    type Error = serde_json::Error;
+
+    fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), serde_json::Error> {
+        self.key = is_among(key, self.names);
+        Ok(())
     }
 
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _name: &'static str,
-        _index: u32,
-        _variant: &'static str,
-        _value: &T,
-    ) -> Result<S::Ok, S::Error> {
-        Err(S::Error::custom("a record is an object"))
+    fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), serde_json::Error> {
+        self.take(self.key, value)
     }
 
-    no_objects! {
-        serialize_bool(bool) -> S::Ok;
-        serialize_i8(i8) -> S::Ok;
-        serialize_i16(i16) -> S::Ok;
-        serialize_i32(i32) -> S::Ok;
-        serialize_i64(i64) -> S::Ok;
-        serialize_u8(u8) -> S::Ok;
-        serialize_u16(u16) -> S::Ok;
-        serialize_u32(u32) -> S::Ok;
-        serialize_u64(u64) -> S::Ok;
-        serialize_f32(f32) -> S::Ok;
-        serialize_f64(f64) -> S::Ok;
-        serialize_char(char) -> S::Ok;
-        serialize_str(&str) -> S::Ok;
-        serialize_bytes(&[u8]) -> S::Ok;
-        serialize_none() -> S::Ok;
-        serialize_unit() -> S::Ok;
-        serialize_unit_struct(&'static str) -> S::Ok;
-        serialize_unit_variant(&'static str, u32, &'static str) -> S::Ok;
-        serialize_seq(Option<usize>) -> Self::SerializeSeq;
-        serialize_tuple(usize) -> Self::SerializeTuple;
-        serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct;
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<(), serde_json::Error> {
+        self.take(is_among(key, self.names), value)
     }
+
+    fn end(self) -> Result<Self::Ok, serde_json::Error> {
+        Ok(self.members)
+    }
+}
+
+impl SerializeStruct for Pick<'_> {
+    type Ok = Map<String, Value>;
+    type Error = serde_json::Error;
+
+    fn serialize_field<V: Serialize + ?Sized>(&mut self, key: &'static str, value: &V) -> Result<(), Self::Error> {
+        self.take(is_among(key, self.names), value)
+    }
+
+    fn end(self) -> Result<Self::Ok, serde_json::Error> {
+        Ok(self.members)
+    }
+}
+
+/// The one of these names that a key is. What is no text is none of them.
+fn is_among<'n, K: Serialize + ?Sized>(key: &K, names: &'n [String]) -> Option<&'n String> {
+    key.serialize(Key(names)).ok().flatten()
+}
+
+/// Compares a key, whatever its type.
+struct Key<'n>(&'n [String]);
+
+impl<'n> Serializer for Key<'n> {
+    type Ok = Option<&'n String>;
+    type Error = fmt::Error;
+    type SerializeMap = Impossible<Self::Ok, fmt::Error>;
+    type SerializeStruct = Impossible<Self::Ok, fmt::Error>;
+    no_sequences! {}
+
+    fn serialize_str(self, key: &str) -> Result<Self::Ok, fmt::Error> {
+        Ok(self.0.iter().find(|name| *name == key))
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, fmt::Error> {
+        Err(fmt::Error)
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, fmt::Error> {
+        Err(fmt::Error)
+    }
+
+    whatever_else! { Ok(None), Err(fmt::Error) }
 }
 
 #[cfg(test)]
@@ -187,14 +298,18 @@ mod tests {
     }
 
     #[test]
-    fn members_are_left_out_and_named_in_whatever_way_the_object_is_made() {
+    fn members_are_left_out_or_taken_in_whatever_way_the_object_is_made() {
         let names = ["b".to_owned(), "c".to_owned()];
         let plain = Plain { a: 1, b: Some("x") };
         assert_eq!(written(&plain, &names), r#"{"a":1,"maskedFields":["b","c"]}"#);
+        assert_eq!(Value::Object(pick(&plain, &names).unwrap()), json!({"b": "x"}));
         let flat = Flat { id: 7, fields: Plain { a: 1, b: None } };
         assert_eq!(written(&flat, &names), r#"{"id":7,"a":1,"maskedFields":["b","c"]}"#);
+        assert_eq!(Value::Object(pick(&flat, &names).unwrap()), json!({"b": null}));
         let map = json!({"b": {"b": 1}, "d": {"b": 2}});
         assert_eq!(written(&map, &names), r#"{"d":{"b":2},"maskedFields":["b","c"]}"#);
+        assert_eq!(Value::Object(pick(&map, &names).unwrap()), json!({"b": {"b": 1}}));
         assert!(serde_json::to_string(&Omitting { record: &[1], names: &names }).is_err());
+        assert!(pick(&"b", &names).is_err());
     }
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::{
-    Error, Id, Money, Patch, Reason, Result, Tx,
+    Error, FieldError, Id, Money, Patch, Reason, Result, Tx,
     change::{Change, Draft},
     gate::{Action, Ask},
     page::Page,
@@ -148,44 +148,51 @@ pub fn list(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<Pipeline
 /// # Errors
 /// [`Error::Forbidden`], [`Error::Invalid`], [`Error::Conflict`] for a name in use.
 pub fn create(tx: &mut Tx<'_>, mut patch: Patch) -> Result<PipelineWithStages> {
-    let given = patch.take("stages");
+    let stages = first_stages(&mut patch);
     let reason = patch.reason.clone();
-    let draft = Draft::<Pipeline>::new(tx, patch)?;
+    let mut draft = Draft::<Pipeline>::new(tx, patch)?;
+    draft.refuse_all(stages::mistakes(tx, draft.id(), &stages)?);
     let becomes_default = draft.fields().is_default;
     let permitted = tx.permit_new(draft)?;
     if becomes_default {
         step_down(tx, reason)?;
     }
     let pipeline = permitted.insert(tx)?;
-    for stage in first_stages(given)? {
+    for stage in stages {
         insert_stage(tx, pipeline.id, stage)?;
     }
     complete(tx, pipeline.id)?;
     read(tx, pipeline.id)
 }
 
-fn first_stages(given: Option<serde_json::Value>) -> Result<Vec<Patch>> {
-    let given = given.unwrap_or_else(|| {
+/// The stages that a body gives. What is none of them stays in the patch as a fault.
+fn first_stages(patch: &mut Patch) -> Vec<Patch> {
+    let given = patch.take("stages").unwrap_or_else(|| {
         serde_json::json!([{"name": "Open", "probability": 0.5}, {"name": "Won", "kind": "won"}, {"name": "Lost", "kind": "lost"}])
     });
-    let wrong = || Error::invalid("stages", "invalid_type", "A list of stages.");
-    let serde_json::Value::Array(list) = given else { return Err(wrong()) };
-    let members = list.into_iter().map(|stage| match stage {
-        serde_json::Value::Object(members) => Ok(Patch::from(members)),
-        _ => Err(wrong()),
-    });
-    members.collect()
+    let serde_json::Value::Array(list) = given else {
+        patch.errors.push(FieldError::new("stages", "invalid_type", "A list of stages."));
+        return Vec::new();
+    };
+    let mut stages = Vec::new();
+    for (i, stage) in list.into_iter().enumerate() {
+        let serde_json::Value::Object(members) = stage else {
+            patch.errors.push(FieldError::new(format!("stages[{i}]"), "invalid_type", "Must be an object."));
+            stages.push(Patch::default());
+            continue;
+        };
+        stages.push(Patch::from(members));
+    }
+    stages
 }
 
 /// A pipeline in which no deal could be won or lost would be of no use.
 fn complete(tx: &mut Tx<'_>, id: Id<Pipeline>) -> Result<()> {
     let stages = stages_of(tx, &[id])?;
-    let missing: Vec<_> = KINDS.iter().filter(|kind| !stages.iter().any(|s| s.fields.kind == **kind)).collect();
-    match missing.first() {
+    let kinds: Vec<_> = stages.iter().map(|stage| stage.fields.kind.as_str()).collect();
+    match stages::missing(&kinds) {
         None => Ok(()),
-        Some(kind) => {
-            Err(Error::invalid("stages", "incomplete_pipeline", format!("A pipeline needs a stage of kind {kind}.")))
-        }
+        Some(error) => Err(Error::Invalid(vec![error])),
     }
 }
 
@@ -227,6 +234,7 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Pipeline>, patch: Patch) -> Result<Pipelin
 pub fn delete(tx: &mut Tx<'_>, id: Id<Pipeline>, patch: &Patch) -> Result<()> {
     let pipeline: Pipeline = tx.lock(id)?;
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Delete, Pipeline::KIND))?;
+    patch.check_version(pipeline.version)?;
     refuse_in_use(
         tx,
         "pipeline",

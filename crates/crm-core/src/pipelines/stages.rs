@@ -1,4 +1,6 @@
 //! The stages of a pipeline.
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,7 @@ use validator::{Validate, ValidationError};
 
 use super::{Pipeline, PipelineWithStages, complete, read, refuse_in_use, stages_of};
 use crate::{
-    Error, Id, Money, Patch, Result, Tx,
+    Error, Id, Money, Patch, Result, Tx, bodies,
     change::{self, Change, Draft},
     error::FieldError,
     gate::{Action, Ask},
@@ -150,6 +152,35 @@ pub(super) fn insert_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch
     permitted.insert(tx)
 }
 
+/// The most stages that a new pipeline can be given.
+const MOST: usize = 100;
+
+/// What is wrong with the stages that a new pipeline is given, each under its place in the list.
+pub(super) fn mistakes(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, stages: &[Patch]) -> Result<Vec<FieldError>> {
+    if stages.len() > MOST {
+        return Ok(vec![FieldError::new("stages", "too_many", format!("At most {MOST}."))]);
+    }
+    let (mut errors, mut names, mut kinds) = (Vec::new(), HashSet::new(), Vec::new());
+    for (i, patch) in stages.iter().enumerate() {
+        let base = StageFields { pipeline_id: pipeline, ..StageFields::default() };
+        let mut draft = Draft::<Stage>::over(tx, base, patch.clone())?;
+        if !names.insert(draft.fields().name.to_lowercase()) {
+            draft.refuse("name", "duplicate", "Another stage of the list has this name.");
+        }
+        kinds.push(draft.fields().kind.clone());
+        errors.extend(bodies::within(&format!("stages[{i}]"), draft.errors().to_vec()));
+    }
+    let kinds: Vec<_> = kinds.iter().map(String::as_str).collect();
+    errors.extend(missing(&kinds).filter(|_| errors.is_empty()));
+    Ok(errors)
+}
+
+/// A pipeline in which no deal could be won or lost would be of no use.
+pub(super) fn missing(kinds: &[&str]) -> Option<FieldError> {
+    let kind = KINDS.iter().find(|kind| !kinds.contains(kind))?;
+    Some(FieldError::new("stages", "incomplete_pipeline", format!("A pipeline needs a stage of kind {kind}.")))
+}
+
 fn place(tx: &mut Tx<'_>, stage: Stage, position: i32, reason: &change::Reason) -> Result<Stage> {
     let mut change = Change::new(tx, stage, Patch { reason: reason.clone(), ..Patch::default() })?;
     change.amend(|fields| fields.position = position)?;
@@ -199,8 +230,9 @@ const STAGE_DEALS: &str = "SELECT count(*) FROM deals WHERE organization_id = {o
 /// # Errors
 /// [`Error::Conflict`] `in_use` where deals stand in it, [`Error::Invalid`] where the pipeline would be incomplete.
 pub fn delete_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>, patch: &Patch) -> Result<()> {
-    lock_stage(tx, pipeline, id)?;
+    let stage = lock_stage(tx, pipeline, id)?;
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Delete, Stage::KIND))?;
+    patch.check_version(stage.version)?;
     refuse_in_use(tx, "stage", STAGE_DEALS, id.cast())?;
     tx.delete(id, patch)?;
     complete(tx, pipeline)?;
@@ -231,9 +263,7 @@ pub fn order_stages(
     patch: &Patch,
 ) -> Result<PipelineWithStages> {
     let current = lock_to_order(tx, pipeline)?;
-    if patch.expected.is_some_and(|expected| expected != current.version) {
-        return Err(Error::Stale { version: current.version });
-    }
+    patch.check_version(current.version)?;
     let stages = stages_of(tx, &[pipeline])?;
     let errors: Vec<_> = order_errors(&stages, order);
     if !errors.is_empty() {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{CHANGE, ReasonCode, ReasonCodeFields, ReasonRule, ReasonRuleFields};
 use crate::{
-    Error, FieldError, Id, Patch, Reason, Result, Tx,
+    Error, FieldError, Id, Patch, Reason, Result, Tx, bodies,
     change::{Change, Draft},
     gate::{Action, Ask},
     record::{COMMON, Record},
@@ -55,15 +55,12 @@ fn stored<R: Record>(tx: &mut Tx<'_>) -> Result<Vec<R>> {
 /// [`Error::Forbidden`]; [`Error::Malformed`] for unknown members; [`Error::Invalid`] with every bad field of every entry.
 pub fn replace(tx: &mut Tx<'_>, mut patch: Patch) -> Result<ReasonSettings> {
     check_admin(tx)?;
-    let mut errors = Vec::new();
+    let mut errors = std::mem::take(&mut patch.errors);
     let codes = entries(&mut patch, "reasonCodes", &mut errors);
     let rules = entries(&mut patch, "rules", &mut errors);
     if let Some(name) = patch.members.keys().next() {
         let detail = format!("There is no member `{name}`. There are: reasonCodes, rules.");
         return Err(Error::Malformed { code: "unknown_member", detail });
-    }
-    if !errors.is_empty() {
-        return Err(Error::Invalid(errors));
     }
     renew::<ReasonCode>(tx, codes, &patch.reason, &mut errors)?;
     renew::<ReasonRule>(tx, rules, &patch.reason, &mut errors)?;
@@ -92,11 +89,14 @@ fn entries(patch: &mut Patch, name: &str, errors: &mut Vec<FieldError>) -> Vec<M
             errors.push(FieldError::new(name, "too_many", format!("At most {MOST}.")));
         }
         Some(Value::Array(list)) => {
-            let objects: Option<Vec<_>> = list.into_iter().map(object).collect();
-            match objects {
-                Some(objects) => return objects,
-                None => errors.push(wrong("A list of objects.")),
-            }
+            let entry = |(i, value)| match object(value) {
+                Some(members) => members,
+                None => {
+                    errors.push(FieldError::new(format!("{name}[{i}]"), "invalid_type", "Must be an object."));
+                    Map::new()
+                }
+            };
+            return list.into_iter().enumerate().map(entry).collect();
         }
         Some(_) => errors.push(wrong("A list of objects.")),
     }
@@ -195,10 +195,10 @@ fn renew<R: Listed>(
         });
         match saved {
             Ok(_) => {}
-            Err(Error::Invalid(found)) => errors.extend(found.into_iter().map(|mut error| {
-                error.field = format!("{}[{i}].{}", R::LIST, error.field);
-                error
-            })),
+            Err(Error::Invalid(found)) => {
+                let place = format!("{}[{i}]", R::LIST);
+                bodies::within(&place, found).for_each(|error| bodies::tell(errors, error));
+            }
             Err(error) => return Err(error),
         }
     }

@@ -8,7 +8,7 @@ use validator::Validate;
 
 use super::Condition;
 use crate::{
-    Id, Money, Result, Tx,
+    Error, Id, Money, Result, Tx, bodies,
     change::Draft,
     history::kinds::{self, Shape},
     record::{Field, FieldKind, Record},
@@ -83,17 +83,14 @@ impl Record for ReasonRule {
                 return Ok(());
             }
         };
-        match serde_json::from_value::<Condition>(condition) {
+        match bodies::read::<Condition>(condition) {
             Ok(condition) => {
                 if let Some(message) = misfit(condition, &entity_type, field_name.as_deref(), shape) {
                     draft.refuse("condition", "not_allowed", message);
                 }
             }
-            Err(error) => {
-                let said = error.to_string();
-                let said = said.split(" at line ").next().unwrap_or_default();
-                draft.refuse("condition", "invalid_type", format!("{said}."));
-            }
+            Err(Error::Invalid(errors)) => draft.refuse_all(bodies::within("condition", errors)),
+            Err(error) => return Err(error),
         }
         Ok(())
     }

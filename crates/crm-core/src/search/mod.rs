@@ -1,9 +1,10 @@
 //! The search over leads, companies, contacts and deals: every word of the query must occur, perhaps with a typing error.
 //!
 //! One statement to a table, answered from its trigram index (`pg_trgm`). A word is found where the folded text of a
-//! record contains it, or where its word similarity is at least 0.6, PostgreSQL's own threshold of `<%`. Words of one or
-//! two characters have no trigram inside a text, so they must begin a word. Telephone numbers are found by their digits
-//! in any notation, addresses of web pages by their domain.
+//! record contains it; from four letters on also where a word of the record differs by one slip of the finger (see
+//! `slips`), or where its word similarity is at least 0.6, PostgreSQL's own threshold of `<%`. Words of one or two
+//! characters have no trigram inside a text, so they must begin a word. Telephone numbers are found by their digits in
+//! any notation, addresses of web pages by their domain.
 use chrono::{DateTime, Utc};
 use diesel::RunQueryDsl;
 use serde::Serialize;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 mod needles;
+mod slips;
 mod statements;
 
 use needles::Needle;
@@ -45,7 +47,8 @@ pub struct Hit {
     pub subtitle: Option<String>,
     /// The business unit that it belongs to.
     pub business_unit_id: Option<Id<BusinessUnit>>,
-    /// How well it fits, 0 to 1: 1 is called so, from 0.9 begins so, 0.8 contains every word, below that resembles it.
+    /// How well it fits, 0 to 1: 1 is called so, from 0.9 begins so, 0.8 contains every word, 0.75 has each word with one
+    /// slip of the finger at most, below that resembles it.
     pub score: f64,
     #[serde(skip)]
     updated_at: DateTime<Utc>,

@@ -1,5 +1,32 @@
 //! What somebody looks for, as conditions and as a score.
+use super::slips::Slips;
 use crate::{Result, filters::malformed, select::Condition, statement::Bind, text};
+
+/// Legal forms of companies. People type them where the record lacks them and leave them out where it has them, so
+/// beside other words they only rank.
+const LEGAL_FORMS: [&str; 21] = [
+    "ab",
+    "ag",
+    "bv",
+    "co",
+    "company",
+    "corp",
+    "corporation",
+    "gmbh",
+    "inc",
+    "incorporated",
+    "kg",
+    "limited",
+    "llc",
+    "llp",
+    "ltd",
+    "nv",
+    "oy",
+    "plc",
+    "sa",
+    "sarl",
+    "srl",
+];
 
 /// What is looked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,14 +50,16 @@ impl Needle {
     pub(super) fn new(q: &str) -> Result<Self> {
         let q = q.trim();
         let folded = text::fold(bare_domain(q));
-        if q.contains('\0') || !(2..=200).contains(&folded.chars().count()) {
-            return Err(malformed("invalid_value", "`q` has 2 to 200 characters."));
+        if q.contains(char::is_control) || !(2..=200).contains(&folded.chars().count()) {
+            return Err(malformed("invalid_value", "`q` has 2 to 200 characters, none of them a control character."));
         }
         let digits = text::digits(q);
         let is_phone = digits.len() >= 4 && q.chars().all(|c| c.is_ascii_digit() || " +-()./".contains(c));
-        let mut words: Vec<_> = folded.split(' ').map(str::to_owned).collect();
-        if words.iter().any(|word| has_letters(word)) {
-            words.retain(|word| has_letters(word));
+        let mut words: Vec<_> = folded.split(' ').map(without_stop).collect();
+        for counts in [has_letters, is_no_legal_form] {
+            if words.iter().any(|word| counts(word)) {
+                words.retain(|word| counts(word));
+            }
         }
         words.truncate(Self::WORDS);
         Ok(Self { plain: q.to_lowercase(), folded, words, digits: is_phone.then_some(digits) })
@@ -66,8 +95,22 @@ impl Needle {
         step("0.95", "search_text || ' ' LIKE ", text::begins(&format!("{} ", self.folded)).into());
         step("0.9", "search_text LIKE ", text::begins(&self.folded).into());
         step("0.8", "search_text LIKE ALL ", contained.into());
+        let slips: Vec<_> = self.words.iter().filter_map(|word| Slips::of(word)).map(|slips| slips.pattern()).collect();
+        if !slips.is_empty() {
+            step("0.75", "search_text ~ ALL ", slips.into());
+        }
         steps
     }
+}
+
+/// The word without the punctuation that ends it in a sentence.
+fn without_stop(word: &str) -> String {
+    let bare = word.trim_end_matches(['.', ',', ';', ':']);
+    if bare.is_empty() { word.to_owned() } else { bare.to_owned() }
+}
+
+fn is_no_legal_form(word: &str) -> bool {
+    !LEGAL_FORMS.contains(&word)
 }
 
 fn has_letters(word: &str) -> bool {
@@ -79,11 +122,23 @@ fn like(pattern: String) -> Condition {
 }
 
 fn word_occurs(word: &str) -> Condition {
-    match word.chars().count() {
-        0..=2 => Condition::Any(vec![like(text::begins(word)), like(format!("% {}", text::begins(word)))]),
-        3 => like(text::contains(word)),
-        _ => Condition::Any(vec![like(text::contains(word)), Condition::Resembles("search_text", word.into())]),
+    let contained = || like(text::contains(word));
+    let resembles = || Condition::Resembles("search_text", word.into());
+    match (word.chars().count(), Slips::of(word)) {
+        (0..=2, _) => Condition::Any(vec![like(text::begins(word)), like(format!("% {}", text::begins(word)))]),
+        (3, _) => contained(),
+        (_, None) => Condition::Any(vec![contained(), resembles()]),
+        (_, Some(slips)) => Condition::Any(vec![contained(), resembles(), with_a_slip(&slips)]),
     }
+}
+
+/// The index finds the pieces, and the pattern the words among them.
+fn with_a_slip(slips: &Slips) -> Condition {
+    let candidates = Condition::Any(vec![
+        Condition::LikeAny("search_text", slips.pieces().into()),
+        Condition::Compare("search_text".into(), "~", slips.beginnings().into()),
+    ]);
+    Condition::All(vec![candidates, Condition::Among("search_text", slips.pattern().into())])
 }
 
 /// The domain in the address of a web page; anything else stays as it is.
@@ -101,10 +156,12 @@ mod tests {
 
     #[test]
     fn a_needle_is_words_or_digits() {
-        let cases: [(&str, &str, &[&str], Option<&str>); 7] = [
-            ("  Köln  GmbH ", "koln gmbh", &["koln", "gmbh"], None),
+        let cases: [(&str, &str, &[&str], Option<&str>); 9] = [
+            ("  Köln  GmbH ", "koln gmbh", &["koln"], None),
             ("A & B", "a & b", &["a", "b"], None),
             ("&&", "&&", &["&&"], None),
+            ("Konex Co., Harbour", "konex co., harbour", &["konex", "harbour"], None),
+            ("Co", "co", &["co"], None),
             ("+44 (0)20 7946", "+44 (0)20 7946", &["+44", "(0)20", "7946"], Some("440207946")),
             ("2024 plan", "2024 plan", &["2024", "plan"], None),
             ("https://www.Acme.example:8080/a?b", "acme.example", &["acme.example"], None),
@@ -115,7 +172,7 @@ mod tests {
             assert_eq!((needle.folded.as_str(), needle.digits.as_deref()), (folded, digits), "{q}");
             assert_eq!(needle.words, words, "{q}");
         }
-        for q in ["", " ", "x", "é", "a\0b", &"x".repeat(201)] {
+        for q in ["", " ", "x", "é", "a\0b", "a\u{1}b", "a\tb", "ab\u{7f}", &"x".repeat(201)] {
             assert_eq!(Needle::new(q).unwrap_err().code(), "invalid_value", "{q}");
         }
     }

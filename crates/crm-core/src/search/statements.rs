@@ -123,7 +123,20 @@ mod plans {
         connection.batch_execute(VACUUM).unwrap();
         let everything = Ctx::system(organization, crate::clock::now(), Arc::new(Roles));
         let one_unit = Ctx { scope: ReadScope { units: Some(vec![Id::new()]) }, ..everything.clone() };
-        for q in ["hopper", "hoper", "Hopper, Grace", "zq", "ho", "+44 20 7946 0958", "a@acme.example"] {
+        for q in [
+            "hopper",
+            "hoper",
+            "ohpper",
+            "Hopper, Grace",
+            "Hopper, Garce of teh nvay",
+            "gark",
+            "grcae",
+            "navy",
+            "zq",
+            "ho",
+            "+44 20 7946 0958",
+            "a@acme.example",
+        ] {
             let needle = Needle::new(q).unwrap();
             for (ctx, source) in [&everything, &one_unit].into_iter().flat_map(|c| SOURCES.iter().map(move |s| (c, s)))
             {

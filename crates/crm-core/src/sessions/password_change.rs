@@ -3,7 +3,7 @@ use diesel::sql_types as st;
 
 use super::{end_all, login, passwords, signed_in, throttle::Buckets, tokens::Secret};
 use crate::{
-    Caller, Door, Error, Result,
+    Caller, Door, Error, FieldError, Result,
     database::Access,
     users::{self, User, directory},
 };
@@ -34,24 +34,30 @@ pub fn change_password(door: &Door, caller: &Caller, change: &PasswordChange) ->
     })?;
     let buckets = Buckets::new(&directory::email_key(&email), &change.address);
     door.database().transaction(Access::Read, |conn| buckets.check(conn, caller.now))?;
+    let mut errors = Vec::new();
     if !passwords::verify(&change.current, Some(&stored)) {
         login::refuse(door, &buckets, caller.now)?;
-        return Err(wrong_password());
+        errors.push(wrong_password());
     }
-    passwords::judge(&change.new, &email).map_err(|(code, message)| Error::invalid("newPassword", code, message))?;
+    if let Err((code, message)) = passwords::judge(&change.new, &email) {
+        errors.push(FieldError::new("newPassword", code, message));
+    }
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
     let hash = passwords::hash(&change.new)?;
     door.write(caller, |tx| {
         let (user, session) = signed_in(tx, "Passwords are changed")?;
         let text = "SELECT password_hash FROM users WHERE organization_id = {org} AND id = {} FOR UPDATE";
         let current: String = tx.sql::<st::Text>(text).with(|s| s.bind(user)).one(tx)?;
         if current != stored {
-            return Err(wrong_password());
+            return Err(Error::Invalid(vec![wrong_password()]));
         }
         users::store_password(tx, user, &hash)?;
         end_all(tx, user, Some(session))
     })
 }
 
-fn wrong_password() -> Error {
-    Error::invalid("currentPassword", "wrong_password", "This is not your password.")
+fn wrong_password() -> FieldError {
+    FieldError::new("currentPassword", "wrong_password", "This is not your password.")
 }

@@ -41,7 +41,11 @@ fn a_migration_tells_the_past_of_deals() {
     assert_eq!(house.text(&format!("{row}'3'")), "Three open 2016-10-26 t");
     assert_eq!(house.text(&format!("{row}'8'")), "Eight won 1.0000 2017-03-03 2017-03-03 f");
     assert_eq!(house.text("SELECT count(*) FROM win_loss_reviews"), "0");
-    assert_eq!(house.text("SELECT count(*) FROM deal_stage_visits"), "4");
+    let visits = "SELECT string_agg(v.entered_at::date || ' ' || s.kind, ', ' ORDER BY v.visit) FROM deal_stage_visits v \
+                  JOIN deals d ON d.id = v.deal_id JOIN stages s ON s.id = v.stage_id WHERE d.external_id = ";
+    assert_eq!(house.text(&format!("{visits}'1'")), "2016-10-20 open, 2017-03-01 won");
+    assert_eq!(house.text(&format!("{visits}'3'")), "2016-10-26 open");
+    assert_eq!(house.text(&format!("{visits}'8'")), "2017-03-03 won", "open for no time");
     let report = house.errors(import.id);
     for told in [
         "5,company,unknown_reference,There is no company named “Nowhere”.",

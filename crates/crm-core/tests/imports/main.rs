@@ -4,6 +4,7 @@
 mod deals;
 mod house;
 mod runs;
+mod warnings;
 
 use crm_core::{Error, FieldError, imports};
 use serde_json::{Value, json};
@@ -184,7 +185,9 @@ fn the_organizations_own_fields_are_columns_too() {
     let fields = house.acting(house.rep, |tx| imports::importable_fields(tx, "company")).unwrap();
     assert!(fields.iter().any(|field| field.name == "customFields.seats"));
     let options = imports::PreviewOptions::default();
-    let seen = house.acting(house.rep, |tx| imports::preview_file(tx, "company", b"Account,Seats\nA,1\n", &options));
+    let seen = house.acting(house.rep, |tx| {
+        imports::preview_file(tx, "company", b"Account,Seats\nA,1\n", &options, &serde_json::Map::new())
+    });
     let guesses: Vec<_> = seen.unwrap().columns.into_iter().map(|column| column.field).collect();
     assert_eq!(guesses, [Some("name".into()), Some("customFields.seats".into())]);
 }

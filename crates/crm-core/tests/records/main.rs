@@ -14,3 +14,4 @@ mod reversions;
 mod saved_views;
 mod searches;
 mod tasks;
+mod unit_moves;

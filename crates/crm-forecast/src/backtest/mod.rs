@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::amounts::{Amount, AmountError, Currency, ExactSum, digits};
 use crate::competing_risks::Ending;
@@ -18,7 +20,8 @@ use crate::probability::{Prior, Probability};
 use scores::Judged;
 
 /// A way to tell a deal's win probability.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Estimator {
     /// What people configured for the stage; the estimate where they did not.
     Configured,
@@ -117,8 +120,13 @@ where
         forecasts.into_iter().for_each(|(estimator, one)| judged.entry(estimator).or_default().push(one));
     }
     let scores: BTreeMap<_, _> = judged.iter().map(|(way, rows)| (*way, score(*way, rows, &points))).collect();
-    let intervals: Vec<_> = points.iter().map(|point| (float(point.deciles[0]), float(point.deciles[2]))).collect();
-    let coverage_80 = scores::coverage(&intervals, &actuals(&points));
+    // Of an empty pipeline everybody knows what will be won.
+    let (intervals, outcomes): (Vec<_>, Vec<_>) = points
+        .iter()
+        .filter(|point| point.deals_count > 0)
+        .map(|point| ((float(point.deciles[0]), float(point.deciles[2])), float(point.actual_value)))
+        .unzip();
+    let coverage_80 = scores::coverage(&intervals, &outcomes);
     let by_brier = scores.iter().filter_map(|(way, score)| Some((*way, score.brier?)));
     let winner = by_brier.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(way, _)| way);
     Ok(Backtest { points, scores, coverage_80, winner })

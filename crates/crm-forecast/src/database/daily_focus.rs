@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use crm_core::{
-    Currency, Error, Id, Record, Result, Tx,
+    Error, Id, Record, Result, Tx,
     deals::Deal,
     leads::Lead,
     masks, organizations,
@@ -22,13 +22,14 @@ use uuid::Uuid;
 use super::{
     DealFilter, check_may_view,
     conversion_rates::{EstimatedStage, estimates},
+    exchange::Exchange,
     internal,
 };
 use crate::{
     daily_focus::{Action, Candidate, Figures, FocusItem, ReasonCode, daily_focus},
     histories::{Status, days},
     probability::Probability,
-    stale::{Limits, Occurrence, Touch, Verdict, WatchedDeal, assess, days_of_won_deals},
+    stale::{Limits, Occurrence, Touch, Verdict, WatchedDeal, assess},
 };
 
 /// Tasks and deals that are looked at; nobody works more than that in a day.
@@ -112,7 +113,7 @@ pub fn read(tx: &mut Tx<'_>) -> Result<DailyFocus> {
     let zone: Tz = settings.timezone.parse().map_err(|_| Error::internal("an unknown time zone"))?;
     let (now, today) = (tx.ctx.now, tx.ctx.now.with_timezone(&zone).date_naive());
     let mut desk = Desk { today, zone, things: BTreeMap::new() };
-    desk.put_deals(tx, user, &settings.base_currency)?;
+    desk.put_deals(tx, user)?;
     desk.put_unreviewed(tx, user)?;
     desk.put_leads(tx, user)?;
     desk.put_tasks(tx, user)?;
@@ -150,17 +151,16 @@ impl Desk {
     }
 
     /// The user's open deals, with their dates and figures, as far as the user sees them.
-    fn put_deals(&mut self, tx: &mut Tx<'_>, user: Id<User>, currency: &Currency) -> Result<()> {
+    fn put_deals(&mut self, tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
         let select = own::<Deal>(tx, "owner_id", user).and(equal("status", "open")).limit(MOST);
         let deals = Deal::load(tx, select)?;
         if deals.is_empty() {
             return Ok(());
         }
         let scheduled = scheduled(tx, deals.iter().map(|deal| deal.id.uuid()).collect())?;
-        let stages: BTreeMap<_, _> = estimates(tx, &DealFilter::default())?
-            .into_iter()
-            .map(|stage| (stage.stage.id, (days_of_won_deals(&stage.days_of_won_deals(), 0.9), stage)))
-            .collect();
+        let (stages, _) = estimates(tx, &DealFilter::default())?;
+        let stages: BTreeMap<_, _> = stages.into_iter().map(|stage| (stage.stage.id, stage)).collect();
+        let exchange = Exchange::today(tx)?;
         let now = tx.ctx.now;
         // Whoever does not see a value must not read it off the order either.
         let sees = |fields: &[&str]| masks::check_uses(tx.ctx, Deal::KIND, fields).is_ok();
@@ -168,11 +168,11 @@ impl Desk {
         for deal in deals {
             let candidate = self.put(Subject::Deal(deal.id), &deal.fields.title);
             candidate.expected_close_on = deal.fields.expected_close_date.filter(|_| sees_close_date);
-            let Some((usual, stage)) = stages.get(&deal.fields.stage_id) else { continue };
+            let Some(stage) = stages.get(&deal.fields.stage_id) else { continue };
             let age = days(now - deal.fields.stage_entered_at);
-            candidate.stage_age = usual.map(|usual| (age, usual));
+            candidate.stage_age = stage.statistics.usual_days.map(|usual| (age, usual));
             candidate.untouched_days = untouched_days(&deal, stage, scheduled.contains(&deal.id.uuid()), now);
-            candidate.figures = if sees_value { figures(&deal, stage, age, currency)? } else { None };
+            candidate.figures = if sees_value { figures(&deal, stage, age, &exchange)? } else { None };
         }
         Ok(())
     }
@@ -293,7 +293,7 @@ fn untouched_days(deal: &Deal, stage: &EstimatedStage, is_scheduled: bool, now: 
         status: Status::Open,
         last_touch: Touch { what: Occurrence::NoteWritten, at: touched_at.max(deal.created_at) },
         stage_entered_at: fields.stage_entered_at,
-        snoozed_until: None,
+        snoozed_until: fields.stale_snoozed_until,
         next_activity_at: is_scheduled.then_some(DateTime::<Utc>::MAX_UTC),
     };
     let stale_after_days = stage.stage.fields.rotten_after_days.and_then(|days| u32::try_from(days).ok());
@@ -302,12 +302,14 @@ fn untouched_days(deal: &Deal, stage: &EstimatedStage, is_scheduled: bool, now: 
 }
 
 /// What the deal is worth by its history, now and a week ago; nothing where its value cannot be compared.
-fn figures(deal: &Deal, stage: &EstimatedStage, age: f64, currency: &Currency) -> Result<Option<Figures>> {
-    let Some(value) = deal.fields.value.filter(|_| deal.fields.currency == *currency) else { return Ok(None) };
+fn figures(deal: &Deal, stage: &EstimatedStage, age: f64, exchange: &Exchange) -> Result<Option<Figures>> {
+    let worth = deal.fields.value.zip(exchange.rate(&deal.fields.currency));
+    let Some((value, rate)) = worth else { return Ok(None) };
     let probability = stage.estimate.at_age(age).probability();
     let exact: Decimal = Probability::from_estimate(probability).map_err(internal)?.fraction();
     let too_large = || Error::internal("a value is out of range");
-    let probable_value = value.amount().round_dp(2).checked_mul(exact.round_dp(6)).ok_or_else(too_large)?;
+    let converted = value.amount().checked_mul(rate).ok_or_else(too_large)?;
+    let probable_value = converted.round_dp(2).checked_mul(exact.round_dp(6)).ok_or_else(too_large)?;
     let probability_last_week = (age >= 7.0).then(|| stage.estimate.at_age(age - 7.0).probability());
     Ok(Some(Figures { probable_value, probability, probability_last_week }))
 }

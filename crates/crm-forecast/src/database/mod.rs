@@ -18,12 +18,24 @@ use crm_core::{
 };
 use rust_decimal::Decimal;
 
+mod audiences;
+pub mod backtest;
+pub mod clocks;
+mod closed_deals;
 pub mod conversion_rates;
 pub mod daily_focus;
+mod deal_histories;
+pub mod deal_snapshots;
+pub mod exchange;
+mod open_deals;
 pub mod patterns;
 pub mod pipeline;
+pub mod snapshots;
+pub mod stage_movements;
 pub mod stage_probabilities;
+pub mod stage_statistics;
 pub mod stale_deals;
+pub mod stale_thresholds;
 
 /// Which deals a question is about. What is `None` does not narrow it down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -25,8 +25,7 @@ pub struct Patterns {
     /// All deals in question, won or lost.
     #[serde(flatten)]
     pub all: Outcomes,
-    /// Won deals in all that closed, 0 to 1; absent below five deals.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Won deals in all that closed, 0 to 1; null below five deals.
     pub win_rate: Option<f64>,
     /// How many of the deals were reviewed.
     pub reviewed_deals_count: u64,
@@ -40,7 +39,7 @@ pub struct Patterns {
     pub by_owner: Vec<PatternGroup>,
     /// By value in `currency`, smallest first. Deals without a value, or in another currency, are in no group.
     pub by_size: Vec<PatternGroup>,
-    /// Days of 24 hours from the beginning to the end of the deals won, on average; absent where none was.
+    /// Days of 24 hours from the beginning to the end of the deals won, on average; null where none was.
     pub average_cycle_days: Option<f64>,
     /// The currency of `bySize`, which is the organization's.
     pub currency: Currency,
@@ -58,11 +57,9 @@ pub struct Outcomes {
     pub lost: u64,
     /// Are they fewer than five, too few for a rate?
     pub insufficient_data: bool,
-    /// The lower end of the 90 % interval of the rate (Jeffreys).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The lower end of the 90 % interval of the rate (Jeffreys); null below five deals.
     pub low: Option<f64>,
-    /// The upper end of the 90 % interval of the rate.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The upper end of the 90 % interval of the rate; null below five deals.
     pub high: Option<f64>,
 }
 
@@ -77,11 +74,9 @@ pub struct PatternGroup {
     /// What became of them.
     #[serde(flatten)]
     pub outcomes: Outcomes,
-    /// Won deals in all of the group, 0 to 1; absent below five deals.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Won deals in all of the group, 0 to 1; null below five deals.
     pub rate: Option<f64>,
-    /// The rate over that of all deals in question: above 1 the group is won more often.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The rate over that of all deals in question: above 1 the group is won more often; null below five deals.
     pub lift: Option<f64>,
 }
 

@@ -6,19 +6,20 @@ use chrono::{DateTime, Utc};
 use crm_core::{
     Currency, Error, Id, Money, Record, Result, Tx,
     deals::Deal,
+    exchange_rates::AppliedRate,
     masks::Reveals,
-    organizations,
     pipelines::{Pipeline, Stage},
 };
-use diesel::sql_types as st;
 use rust_decimal::{Decimal, RoundingStrategy, prelude::FromPrimitive};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Days, DealFilter, check_may_view_values,
+    Days, DealFilter, check_may_view_values, closed_deals,
     conversion_rates::{EstimatedStage, estimates},
-    count, deals_in_question, four_digits, internal, money,
+    exchange::{Exchange, LeftOut, Unconverted},
+    four_digits, internal, money,
+    open_deals::{self, Group},
 };
 use crate::{
     amounts::{self, Amount},
@@ -52,8 +53,19 @@ pub struct PipelineForecast {
     pub currency: Currency,
     /// As of when.
     pub as_of: DateTime<Utc>,
+    /// When the conversion rates behind `probableValue` were computed.
+    pub rates_computed_at: DateTime<Utc>,
+    /// The sum of the deals won on the days named, each at the exchange rate of the day on which it was won; absent where
+    /// no days are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_won_value: Option<Money>,
+    /// How many deals were won on the days named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_won_count: Option<u64>,
     /// Does every deal in question count?
     pub complete: bool,
+    /// The exchange rates by which deals in other currencies count: those of today.
+    pub exchange_rates: Vec<AppliedRate>,
     /// Deals that do not count because no rate leads from their currency.
     pub unconverted: Vec<Unconverted>,
     /// Deals that count but have no value.
@@ -109,13 +121,16 @@ const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals
 const AMOUNTS: &[&str] = &["value", "currency", "probability"];
 
 /// The members of a forecast that would tell what the caller does not see of the deals.
-pub const REVEALS: [Reveals; 8] = [
+pub const REVEALS: [Reveals; 11] = [
     tells("pipelineValue", AMOUNTS),
     tells("expectedValue", AMOUNTS),
     tells("probableValue", AMOUNTS),
     tells("distribution", AMOUNTS),
+    tells("closedWonValue", &["value", "currency", "status", "closedAt"]),
+    tells("closedWonCount", &["status", "closedAt"]),
     tells("complete", &["currency"]),
     tells("unconverted", &["value", "currency"]),
+    tells("exchangeRates", &["currency"]),
     tells("unvaluedDealsCount", &["value"]),
     tells("undatedDealsCount", &["expectedCloseDate"]),
 ];
@@ -124,162 +139,95 @@ pub const REVEALS: [Reveals; 8] = [
 pub const STAGE_REVEALS: [Reveals; 3] =
     [tells("value", AMOUNTS), tells("expectedValue", AMOUNTS), tells("probableValue", AMOUNTS)];
 
-/// Deals in a currency that cannot be converted.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Unconverted {
-    /// Their currency.
-    pub currency: Currency,
-    /// How many they are.
-    pub deals_count: u64,
-    /// The sum of their values, in their currency.
-    pub pipeline_value: Money,
-}
-
 /// Forecasts the open deals in question; where days are named, those expected to close on them.
 ///
 /// # Errors
 /// [`Error::Forbidden`]; what the database says.
 pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<PipelineForecast> {
     check_may_view_values(tx)?;
-    let currency = organizations::read(tx)?.fields.base_currency;
-    let groups = groups(tx, filter, closing, &currency)?;
-    let stages = estimates(tx, filter)?;
-    let undated_deals_count = if closing.is_open() { 0 } else { undated(tx, filter)? };
-    let iso = amounts::Currency::from_code(currency.code()).ok_or_else(|| Error::internal("an unknown currency"))?;
-    let mut tally = Tally { all: Sums::default(), stages: BTreeMap::new(), portions: Vec::new() };
-    for group in groups.iter().filter(|group| group.counts(&currency)) {
+    let exchange = Exchange::today(tx)?;
+    let groups = open_deals::groups(tx, filter, closing)?;
+    let (stages, rates_computed_at) = estimates(tx, filter)?;
+    let undated_deals_count = if closing.is_open() { 0 } else { open_deals::undated(tx, filter)? };
+    let mut tally = Tally::default();
+    for group in &groups {
         let stage = stages.iter().find(|stage| stage.stage.id == group.stage);
         let changed = || Error::Unavailable("the pipeline changed while it was read".into());
-        tally.add(group, stage.ok_or_else(changed)?, iso)?;
+        tally.add(group, stage.ok_or_else(changed)?, &exchange)?;
     }
-    let totals = tally.all.rounded(iso).map_err(internal)?;
-    let unconverted = unconverted(&groups, &currency)?;
+    let totals = tally.all.rounded(exchange.iso).map_err(internal)?;
+    let closed = if closing.is_open() { None } else { Some(closed_deals::won(tx, filter, closing, &exchange)?) };
+    let exchange_rates = exchange.applied(groups.iter().map(|group| &group.currency));
+    let unconverted = tally.left_out.list()?;
+    let is_closed_complete = closed.as_ref().is_none_or(|won| won.unconverted_deals_count == 0);
     Ok(PipelineForecast {
         pipeline_value: money(totals.pipeline_value)?,
         expected_value: money(totals.expected_value)?,
         probable_value: money(totals.probable_value)?,
         deals_count: totals.deals_count,
-        deals_by_stage: by_stage(&stages, &tally.stages, iso)?,
-        distribution: won_value(&Distribution::of(&tally.portions), iso)?,
+        deals_by_stage: by_stage(&stages, &tally.stages, exchange.iso)?,
+        distribution: won_value(&Distribution::of(&tally.portions.into_values().collect::<Vec<_>>()), exchange.iso)?,
+        closed_won_value: closed.as_ref().map(|won| won.value),
+        closed_won_count: closed.as_ref().map(|won| won.deals_count),
         as_of: tx.ctx.now,
-        complete: unconverted.is_empty(),
+        rates_computed_at,
+        complete: unconverted.is_empty() && is_closed_complete,
         unconverted,
-        unvalued_deals_count: groups.iter().map(Group::unvalued).sum(),
+        exchange_rates,
+        unvalued_deals_count: groups.iter().filter(|group| group.value.is_none()).map(|group| group.deals).sum(),
         undated_deals_count,
-        currency,
+        currency: exchange.currency,
     })
 }
 
-/// Open deals of one stage, currency, age and probability of their own.
-struct Group {
-    stage: Id<Stage>,
-    currency: Currency,
-    /// Which of the landmarks the deals' time in the stage has passed last, from 1.
-    landmark: i32,
-    own_probability: Option<Decimal>,
-    deals: u64,
-    valued: u64,
-    value: Decimal,
-    /// Their values above zero, in the organization's currency.
-    values: Vec<Decimal>,
-}
+/// Deals of one stage and age share their chance, unless they have one of their own.
+type PortionKey = (Id<Stage>, usize, Option<Decimal>);
 
-impl Group {
-    /// Is there anything of it that a sum in `currency` can count?
-    fn counts(&self, currency: &Currency) -> bool {
-        self.currency == *currency || self.unvalued() > 0
-    }
-
-    fn unvalued(&self) -> u64 {
-        self.deals - self.valued
-    }
-}
-
-/// Sums in exact decimals, and the values for the distribution as lists, from one pass over the open deals.
-const GROUPS: &str = concat!(
-    "SELECT d.stage_id, d.currency, \
-     greatest(width_bucket(extract(epoch FROM {} - d.stage_entered_at) / 86400, {}), 1), d.probability, \
-     count(*), count(d.value), coalesce(sum(d.value), 0), \
-     coalesce(array_agg(d.value) FILTER (WHERE d.currency = {} AND d.value > 0), ARRAY[]::numeric[]) \
-     FROM deals d WHERE ",
-    deals_in_question!(),
-    " AND d.status = 'open' \
-     AND ({} OR d.expected_close_date BETWEEN coalesce({}, '-infinity') AND coalesce({}, 'infinity')) \
-     GROUP BY 1, 2, 3, 4"
-);
-
-type GroupRow = (
-    st::Uuid,
-    st::Text,
-    st::Integer,
-    st::Nullable<st::Numeric>,
-    st::BigInt,
-    st::BigInt,
-    st::Numeric,
-    st::Array<st::Numeric>,
-);
-type GroupValues = (Id<Stage>, Currency, i32, Option<Decimal>, i64, i64, Decimal, Vec<Decimal>);
-
-fn groups(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days, currency: &Currency) -> Result<Vec<Group>> {
-    let landmarks: Vec<_> = Settings::default().landmarks.into_iter().filter_map(Decimal::from_f64).collect();
-    let ctx = tx.ctx;
-    let rows: Vec<GroupValues> = tx
-        .sql::<GroupRow>(GROUPS)
-        .with(|s| filter.bind(ctx, s.bind(ctx.now).bind(landmarks).bind(currency.code())))
-        .with(|s| s.bind(closing.is_open()).bind(closing.from_on).bind(closing.until_on))
-        .all(tx)?;
-    let group = |(stage, currency, landmark, own_probability, deals, valued, value, values)| Group {
-        stage,
-        currency,
-        landmark,
-        own_probability,
-        deals: count(deals),
-        valued: count(valued),
-        value,
-        values,
-    };
-    Ok(rows.into_iter().map(group).collect())
-}
-
-fn undated(tx: &mut Tx<'_>, filter: &DealFilter) -> Result<u64> {
-    const UNDATED: &str = concat!(
-        "SELECT count(*) FROM deals d WHERE ",
-        deals_in_question!(),
-        " AND d.status = 'open' AND d.expected_close_date IS NULL"
-    );
-    let ctx = tx.ctx;
-    Ok(count(tx.sql::<st::BigInt>(UNDATED).with(|s| filter.bind(ctx, s)).one(tx)?))
-}
-
+#[derive(Default)]
 struct Tally {
     all: Sums,
     stages: BTreeMap<Id<Stage>, Sums>,
-    portions: Vec<Portion>,
+    portions: BTreeMap<PortionKey, Portion>,
+    left_out: LeftOut,
 }
 
 impl Tally {
-    fn add(&mut self, group: &Group, stage: &EstimatedStage, currency: amounts::Currency) -> Result<()> {
-        let landmark =
-            usize::try_from(group.landmark - 1).ok().and_then(|at| Settings::default().landmarks.get(at).copied());
-        let outlook = stage.estimate.at_age(landmark.unwrap_or_default());
-        let estimate = Probability::from_estimate(outlook.probability()).map_err(internal)?;
+    fn add(&mut self, group: &Group, stage: &EstimatedStage, exchange: &Exchange) -> Result<()> {
+        let worth = match (group.value, exchange.rate(&group.currency)) {
+            (Some(value), None) => {
+                self.left_out.add(&group.currency, group.deals, value);
+                return Ok(());
+            }
+            (Some(value), Some(rate)) => Some([value, rate]),
+            (None, _) => None,
+        };
+        let landmark = Settings::default().landmarks.get(group.landmark).copied();
+        let aged = stage.estimate.at_age(landmark.unwrap_or_default());
+        let estimate = Probability::from_estimate(aged.probability()).map_err(internal)?;
         let own = group.own_probability.unwrap_or(stage.stage.fields.probability.amount());
         let probability = Probability::new(own).map_err(internal)?;
-        let is_ours = group.currency.code() == currency.code();
-        let worth = is_ours.then_some([group.value, Decimal::ONE]);
-        let deals = usize::try_from(if is_ours { group.deals } else { group.unvalued() }).map_err(internal)?;
+        let deals = usize::try_from(group.deals).map_err(internal)?;
         for sums in [&mut self.all, self.stages.entry(group.stage).or_default()] {
             sums.add(deals, worth, probability, estimate);
         }
+        let Some([value, rate]) = worth else { return Ok(()) };
         let chance = match group.own_probability {
             Some(_) => Chance::Known(probability.to_f64()),
-            None => Chance::Shared(outlook.belief),
+            None => Chance::Shared(aged.belief),
         };
-        let units = group.values.iter().map(|value| Amount::new(*value, currency)?.minor_units());
-        self.portions.push(Portion { chance, values: units.collect::<Result<_, _>>().map_err(internal)? });
+        let key = (group.stage, group.landmark, group.own_probability);
+        let portion = self.portions.entry(key).or_insert_with(|| Portion { chance, values: Vec::new() });
+        let converted = value.checked_mul(rate).ok_or_else(|| Error::internal("a value is out of range"))?;
+        portion.values.extend(shared_out(converted, group.deals, exchange.iso)?);
         Ok(())
     }
+}
+
+/// The values of deals that are worth so much together, as equal as whole minor units are. Those worth nothing add nothing.
+fn shared_out(value: Decimal, deals: u64, currency: amounts::Currency) -> Result<impl Iterator<Item = u64>> {
+    let units = Amount::new(value, currency).and_then(|amount| amount.minor_units()).map_err(internal)?;
+    let (each, rest) = (units / deals.max(1), units % deals.max(1));
+    Ok((0..deals).map(move |deal| each + u64::from(deal < rest)).filter(|units| *units > 0))
 }
 
 fn by_stage(
@@ -316,17 +264,4 @@ fn won_value(distribution: &Distribution, currency: amounts::Currency) -> Result
     let mean = Decimal::from_f64(distribution.mean()).ok_or_else(|| Error::internal("a mean that is no number"))?;
     let quantile = |level| major(distribution.quantile(level).into());
     Ok(WonValue { p10: quantile(0.1)?, p50: quantile(0.5)?, p90: quantile(0.9)?, mean: major(mean)? })
-}
-
-fn unconverted(groups: &[Group], currency: &Currency) -> Result<Vec<Unconverted>> {
-    let mut found: BTreeMap<&Currency, (u64, Decimal)> = BTreeMap::new();
-    for group in groups.iter().filter(|group| group.currency != *currency && group.valued > 0) {
-        let (deals, value) = found.entry(&group.currency).or_default();
-        *deals += group.valued;
-        *value += group.value;
-    }
-    let one = |(currency, (deals_count, value)): (&Currency, (u64, Decimal))| {
-        Ok(Unconverted { currency: currency.clone(), deals_count, pipeline_value: money(value)? })
-    };
-    found.into_iter().map(one).collect()
 }

@@ -19,10 +19,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{DealFilter, check_may_view_values, deals_in_question, internal};
+use super::{
+    DealFilter, check_may_view_values,
+    clocks::{self, LastTouch, SnoozeReason, Toucher},
+    deals_in_question, internal,
+};
 use crate::{
     histories::Status,
-    stale::{Assessment, DEFAULT_THRESHOLD_DAYS, Limits, Occurrence, Touch, WatchedDeal, assess},
+    stale::{Assessment, DEFAULT_THRESHOLD_DAYS, Limits, Occurrence, ThresholdSource, Touch, WatchedDeal, assess},
 };
 
 /// A deal that nobody has touched for too long.
@@ -64,8 +68,21 @@ pub struct StaleDeal {
     pub last_activity_at: Option<DateTime<Utc>>,
     /// When it was last touched.
     pub last_touch_at: DateTime<Utc>,
+    /// What reset the clock then, and who did it.
+    pub last_touch: Option<LastTouch>,
     /// When the next thing to do about it is due, if anything is planned.
     pub next_task_due_at: Option<DateTime<Utc>>,
+    /// Where the days come from after which it counts as stale: `asked`, `stage` or `default`.
+    pub threshold_source: ThresholdSource,
+    /// Until when somebody has snoozed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snoozed_until: Option<DateTime<Utc>>,
+    /// Why they have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snooze_reason: Option<String>,
+    /// Who has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snoozed_by: Option<Toucher>,
 }
 
 const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals {
@@ -73,7 +90,7 @@ const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals
 }
 
 /// The members that would tell what the caller does not see of the deals.
-pub const REVEALS: [Reveals; 14] = [
+pub const REVEALS: [Reveals; 18] = [
     tells("title", &["title"]),
     tells("daysSinceUpdate", &["lastActivityAt", "stageEnteredAt"]),
     tells("value", &["value"]),
@@ -88,6 +105,10 @@ pub const REVEALS: [Reveals; 14] = [
     tells("expectedCloseDate", &["expectedCloseDate"]),
     tells("lastActivityAt", &["lastActivityAt"]),
     tells("lastTouchAt", &["lastActivityAt", "stageEnteredAt"]),
+    tells("lastTouch", &["lastActivityAt", "stageEnteredAt"]),
+    tells("snoozedUntil", &["staleSnoozedUntil"]),
+    tells("snoozeReason", &["staleSnoozedUntil"]),
+    tells("snoozedBy", &["staleSnoozedUntil"]),
 ];
 
 /// What is asked for beside which deals.
@@ -97,6 +118,8 @@ pub struct StaleQuery {
     pub days_inactive: Option<u32>,
     /// True to leave out deals for which a task is planned.
     pub exclude_scheduled: bool,
+    /// True to tell of deals too that somebody has snoozed.
+    pub include_snoozed: bool,
 }
 
 /// Stale deals, most stale first. `page` holds the list's parameters: `limit` and `cursor` are read, and a cursor fits
@@ -123,8 +146,13 @@ pub fn list(
         cursor::seal(&name, Position { v: Some(v), i: last.id.uuid() })
     };
     let next_cursor = rows.last().filter(|_| more).map(end).transpose()?;
+    let mut clocks = clocks::read(tx, &rows.iter().map(|row| row.id).collect::<Vec<_>>())?;
     let now = tx.ctx.now;
-    Ok(Page { items: rows.into_iter().map(|row| row.assessed(query, now)).collect(), next_cursor, total: None })
+    let told = |row: Row| {
+        let clock = clocks.remove(&row.id);
+        row.assessed(query, now, clock)
+    };
+    Ok(Page { items: rows.into_iter().map(told).collect(), next_cursor, total: None })
 }
 
 #[derive(Queryable)]
@@ -144,6 +172,7 @@ struct Row {
     last_activity_at: Option<DateTime<Utc>>,
     stage_entered_at: DateTime<Utc>,
     last_touch_at: DateTime<Utc>,
+    snoozed_until: Option<DateTime<Utc>>,
     next_task_due_at: Option<DateTime<Utc>>,
 }
 
@@ -164,12 +193,14 @@ type RowTypes = (
     st::Timestamptz,
     st::Timestamptz,
     st::Nullable<st::Timestamptz>,
+    st::Nullable<st::Timestamptz>,
 );
 
 /// The touch is computed in the inner statement, so that it is written down once.
 const STALE: &str = concat!(
     "SELECT t.id, t.title, t.value, t.currency, t.pipeline_id, t.stage_id, s.name, s.rotten_after_days, t.owner_id, \
      u.name, t.business_unit_id, t.expected_close_date, t.last_activity_at, t.stage_entered_at, t.touched_at, \
+     t.stale_snoozed_until, \
      (SELECT min(k.due_at) FROM tasks k WHERE k.organization_id = t.organization_id AND k.deal_id = t.id \
       AND k.status = 'open' AND k.due_at > {}) \
      FROM (SELECT d.*, greatest(d.last_activity_at, d.stage_entered_at, d.created_at) AS touched_at FROM deals d WHERE ",
@@ -179,6 +210,7 @@ const STALE: &str = concat!(
      LEFT JOIN users u ON u.organization_id = t.organization_id AND u.id = t.owner_id \
      WHERE t.touched_at <= {} - make_interval(secs => coalesce({}, s.rotten_after_days, {}) * 86400.0) \
      AND (t.touched_at, t.id) > (coalesce({}, '-infinity'), {}) \
+     AND ({} OR t.stale_snoozed_until IS NULL OR t.stale_snoozed_until <= {}) \
      AND ({} OR NOT EXISTS (SELECT FROM tasks k WHERE k.organization_id = t.organization_id AND k.deal_id = t.id \
       AND k.status = 'open' AND k.due_at > {})) \
      ORDER BY t.touched_at, t.id LIMIT {}"
@@ -199,18 +231,26 @@ fn rows(
         .sql::<RowTypes>(STALE)
         .with(|s| filter.bind(ctx, s.bind(ctx.now)))
         .with(|s| s.bind(ctx.now).bind(query.days_inactive.map(days)).bind(days(DEFAULT_THRESHOLD_DAYS)))
-        .with(|s| s.bind(after).bind(id).bind(!query.exclude_scheduled).bind(ctx.now).bind(limit));
+        .with(|s| {
+            s.bind(after)
+                .bind(id)
+                .bind(query.include_snoozed)
+                .bind(ctx.now)
+                .bind(!query.exclude_scheduled)
+                .bind(ctx.now)
+                .bind(limit)
+        });
     rows.all(tx).map_err(Error::from)
 }
 
 impl Row {
     /// The deal with its clocks read.
-    fn assessed(self, query: &StaleQuery, now: DateTime<Utc>) -> StaleDeal {
+    fn assessed(self, query: &StaleQuery, now: DateTime<Utc>, clock: Option<(LastTouch, SnoozeReason)>) -> StaleDeal {
         let watched = WatchedDeal {
             status: Status::Open,
             last_touch: Touch { what: Occurrence::NoteWritten, at: self.last_touch_at },
             stage_entered_at: self.stage_entered_at,
-            snoozed_until: None,
+            snoozed_until: self.snoozed_until,
             next_activity_at: self.next_task_due_at,
         };
         let limits = Limits {
@@ -219,7 +259,11 @@ impl Row {
             exclude_scheduled: query.exclude_scheduled,
             ..Limits::default()
         };
-        let Assessment { days_since_touch, threshold_days, days_in_stage, .. } = assess(&watched, &limits, now);
+        let Assessment { days_since_touch, threshold_days, threshold_source, days_in_stage, .. } =
+            assess(&watched, &limits, now);
+        let snoozed_until = self.snoozed_until.filter(|until| *until > now);
+        let (last_touch, snooze) = clock.unzip();
+        let snooze = snooze.filter(|_| snoozed_until.is_some());
         StaleDeal {
             id: self.id,
             title: self.title,
@@ -237,7 +281,12 @@ impl Row {
             expected_close_date: self.expected_close_date,
             last_activity_at: self.last_activity_at,
             last_touch_at: self.last_touch_at,
+            last_touch,
             next_task_due_at: self.next_task_due_at,
+            threshold_source,
+            snoozed_until,
+            snooze_reason: snooze.as_ref().and_then(|snooze| snooze.reason.clone()),
+            snoozed_by: snooze.and_then(|snooze| snooze.by),
         }
     }
 }

@@ -59,7 +59,7 @@ fn a_worker_taken_for_dead_commits_nothing_more() {
     let dead = claim(&house, "note");
     let zombie = JobRun::new(&queue, &dead, &running);
     zombie.step(|tx| effect(tx, zombie.id(), "first step")).unwrap();
-    assert_eq!(house.text("SELECT lease_until > now() + interval '20 s' FROM queue_jobs"), "true");
+    assert_eq!(house.text("SELECT lease_until > now() + interval '8 s' FROM queue_jobs"), "true");
     assert!(queue.expired(&["note".into()]).unwrap().is_empty(), "its lease still holds");
 
     house.run(EXPIRE);
@@ -107,7 +107,7 @@ fn a_lease_in_use_is_kept_alive_and_never_taken() {
     .unwrap();
     house.run(EXPIRE);
     queue.keep_alive(house.organizations[0], std::slice::from_ref(&held)).unwrap();
-    assert_eq!(house.text("SELECT lease_until > now() + interval '20 s' FROM queue_jobs"), "true");
+    assert_eq!(house.text("SELECT lease_until > now() + interval '8 s' FROM queue_jobs"), "true");
     assert!(queue.take_over(house.organizations[0], &["note".into()]).unwrap().is_empty());
     run.finish(|_| Ok(())).unwrap();
     assert!(run.is_finished());

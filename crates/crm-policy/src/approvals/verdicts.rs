@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crm_core::change::Change;
 use crm_core::gate::{APPROVER_NOT_ALLOWED, Action, Approved, Ask};
 use crm_core::history::kinds::{self, Kind};
+use crm_core::notifications::{self, Notice};
 use crm_core::users::User;
 use crm_core::{Actor, Ctx, Error, Id, Patch, Result, Tx, sessions};
 use diesel::sql_types::Jsonb;
@@ -172,6 +173,11 @@ fn decide(
     set: impl FnOnce(&mut ApprovalFields),
 ) -> Result<Approval> {
     let now = tx.ctx.now;
+    let requester = approval.fields.requested_by;
+    if tx.ctx.actor.user() != Some(requester) {
+        let notice = Notice::about(notifications::Kind::ApprovalDecided, approval.id.uuid());
+        notifications::tell(tx, requester, &notice)?;
+    }
     let mut change = Change::new(tx, approval, patch)?;
     change.amend(|fields| {
         fields.status = status.into();

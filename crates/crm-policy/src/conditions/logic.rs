@@ -1,6 +1,7 @@
 //! Evaluates conditions in the three-valued logic of Kleene (Introduction to Metamathematics, 1952, section 64).
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use super::{Comparison, Expression, FailedClause, Op, Operand};
 use crate::attributes::Context;
@@ -51,6 +52,16 @@ impl From<bool> for Truth {
 }
 
 impl Expression {
+    /// Adds the attributes that are compared.
+    pub(crate) fn names<'e>(&'e self, names: &mut BTreeSet<&'e str>) {
+        match self {
+            Expression::All(parts) | Expression::Any(parts) => parts.iter().for_each(|part| part.names(names)),
+            Expression::Not(part) => part.names(names),
+            Expression::Compare(comparison) => drop(names.insert(&comparison.attr)),
+            Expression::Unreadable => {}
+        }
+    }
+
     pub(super) fn evaluate(&self, context: &Context<'_>) -> Truth {
         match self {
             Expression::All(parts) => Truth::fold(parts.iter().map(|part| part.evaluate(context)), Truth::False),

@@ -77,11 +77,11 @@ fn every_fault_is_told_with_its_place() {
         (json!({"field": "value"}), vec![("field", "field_not_applicable")]),
         (
             json!({"condition": {"all": [{"attr": "value", "op": "gt", "value": 5}, {"attr": "size", "op": "eq", "value": 1}]}}),
-            vec![("/condition/all/0/value", "invalid_value"), ("/condition/all/1/attr", "unknown_attribute")],
+            vec![("condition.all[0].value", "invalid_value"), ("condition.all[1].attr", "unknown_attribute")],
         ),
         (
             json!({"condition": {"attr": "tags", "op": "eq", "value": "vip"}}),
-            vec![("/condition/op", "invalid_operator")],
+            vec![("condition.op", "invalid_operator")],
         ),
         (json!({"action": "export_data"}), vec![("condition", "condition_not_applicable")]),
         (

@@ -1,9 +1,8 @@
-//! The program as a process: it says what is wrong when it cannot start, and answers what it has accepted when it ends.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+//! The program says what is wrong when it cannot start, and answers what it has accepted when it ends.
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,44 +10,16 @@ use std::{
     time::Duration,
 };
 
-use crm_core::testing::{Person, TestDatabase, TestOrganization};
+use crm_core::{
+    clock,
+    testing::{Person, TestDatabase, TestOrganization},
+};
+use serde_json::Value;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_heimdell");
+use super::kit::{PROGRAM, Process, refused};
 
 fn program(database: &TestDatabase) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.env("DATABASE_URL", database.url()).env("HEIMDELL_LOG", "info").env("HEIMDELL_DRAIN_SECONDS", "1");
-    command
-}
-
-/// A server as a process of its own, ended with the test.
-struct Process(Child, String);
-
-impl Process {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.arg("serve").args(["--port", "0"]).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines
-            .by_ref()
-            .map(Result::unwrap)
-            .find_map(|line| line.split_once("listening on http://").map(|(_, rest)| rest.trim().to_owned()))
-            .expect("the server did not start");
-        // Somebody must go on reading, or the log fills its pipe and the server waits.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self(child, address)
-    }
-
-    fn terminate(&self) {
-        let done = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
-        assert!(done.success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+    super::kit::program(&database.url())
 }
 
 /// Sends a request on a connection of its own: the status, or `None` where the connection was not accepted.
@@ -70,9 +41,9 @@ fn get(address: &str, path: &str) -> Option<Result<u16, String>> {
 fn a_server_that_is_asked_to_stop_answers_what_it_has_accepted() {
     let database = TestDatabase::new();
     let mut server = Process::start(program(&database));
-    assert_eq!(get(&server.1, "/health").unwrap().unwrap(), 200);
+    assert_eq!(get(&server.address, "/health").unwrap().unwrap(), 200);
     let (answered, failed, over) = (AtomicUsize::new(0), AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
-    let address = server.1.clone();
+    let address = server.address.clone();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -93,17 +64,11 @@ fn a_server_that_is_asked_to_stop_answers_what_it_has_accepted() {
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(get(&address, "/health/ready").unwrap().unwrap(), 503, "a balancer must see that it wants no more");
         assert_eq!(get(&address, "/health/live").unwrap().unwrap(), 200);
-        assert!(server.0.wait().unwrap().success());
+        assert!(server.wait().success());
         over.store(true, Ordering::Relaxed);
     });
     assert!(answered.load(Ordering::Relaxed) > 10);
     assert_eq!(failed.load(Ordering::Relaxed), 0);
-}
-
-fn refused(mut command: Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(!output.status.success());
-    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
@@ -112,7 +77,7 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = program(&database);
     command.args(["serve", "--port", &taken.local_addr().unwrap().port().to_string()]);
-    let said = refused(command);
+    let said = refused(&mut command);
     assert!(said.contains("in use by another program") && said.contains("--port"), "{said}");
 
     let home = tempfile::tempdir().unwrap();
@@ -122,51 +87,135 @@ fn what_keeps_it_from_starting_is_said_with_the_remedy() {
         .env_clear()
         .env("HEIMDELL_HOME", home.path())
         .env("HEIMDELL_PG_BIN", home.path().join("nowhere"));
-    let said = refused(command);
+    let said = refused(&mut command);
     assert!(said.contains("PostgreSQL") && said.contains("HEIMDELL_PG_BIN"), "{said}");
     assert!(said.lines().count() < 40, "more than a screen: {said}");
 
     let mut command = Command::new(PROGRAM);
     command.arg("migrate").env("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/none");
-    let said = refused(command);
+    let said = refused(&mut command);
     assert!(!said.contains("secret"), "{said}");
+}
+
+/// Adds Ada, the first user, from the shell.
+fn add_ada(database: &TestDatabase, password: &str) -> Output {
+    let mut command = program(database);
+    command.args([
+        "user",
+        "create",
+        "--organization",
+        "Acme",
+        "--email",
+        "ada@acme.test",
+        "--name",
+        "Ada",
+        "--role",
+        "ADMIN",
+        "--password-stdin",
+    ]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Signs Ada in: her token.
+fn sign_in(server: &Process) -> String {
+    let body = r#"{"email": "ada@acme.test", "password": "a long enough one"}"#;
+    let url = format!("http://{}/api/auth/login", server.address);
+    let reply = ureq::post(url).header("content-type", "application/json").send(body).unwrap();
+    assert_eq!(reply.status().as_u16(), 200);
+    let session: Value = serde_json::from_reader(reply.into_body().into_reader()).unwrap();
+    session["accessToken"].as_str().unwrap().to_owned()
 }
 
 #[test]
 fn the_first_user_is_made_from_the_shell_and_signs_in() {
     let database = TestDatabase::new();
-    let create = |password: &str| {
-        let mut command = program(&database);
-        command.args([
-            "user",
-            "create",
-            "--organization",
-            "Acme",
-            "--email",
-            "ada@acme.test",
-            "--name",
-            "Ada",
-            "--role",
-            "ADMIN",
-            "--password-stdin",
-        ]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
-    };
-    let weak = create("short");
+    let weak = add_ada(&database, "short");
     assert!(!weak.status.success());
     assert!(String::from_utf8_lossy(&weak.stderr).contains("12"), "{weak:?}");
     for said in ["is added", "was there already"] {
-        let done = create("a long enough one");
+        let done = add_ada(&database, "a long enough one");
         assert!(String::from_utf8_lossy(&done.stdout).contains(said), "{done:?}");
     }
+    sign_in(&Process::start(program(&database)));
+}
+
+/// How many rows the file has that is imported while the program dies.
+const ROWS: i64 = 2_000;
+
+/// Uploads a file of deals: where the import is found.
+fn upload(server: &Process, token: &str) -> String {
+    let rows: String = (1..=ROWS).map(|row| format!("D-{row},Deal {row},{row}\r\n")).collect();
+    let parts = [("entityType", "deal"), ("mapping", r#"{"id": "externalId", "deal": "title", "value": "value"}"#)];
+    let mut body: String = parts
+        .iter()
+        .map(|(name, text)| format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n"))
+        .collect();
+    body += "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"deals.csv\"\r\n\r\n";
+    body += &format!("id,deal,value\r\n{rows}\r\n--x--\r\n");
+    let request = ureq::post(format!("http://{}/api/imports", server.address))
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "multipart/form-data; boundary=x");
+    let reply = request.send(body.as_bytes()).unwrap();
+    reply.headers()["location"].to_str().unwrap().to_owned()
+}
+
+/// The import once it meets a condition.
+fn once(server: &Process, token: &str, import: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..1_200 {
+        let request = ureq::get(format!("http://{}{import}", server.address));
+        let reply = request.header("authorization", format!("Bearer {token}")).call().unwrap();
+        let found: Value = serde_json::from_reader(reply.into_body().into_reader()).unwrap();
+        if is_met(&found["import"]) {
+            return found["import"].clone();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the import does not get there");
+}
+
+#[test]
+fn an_import_goes_on_after_the_program_was_killed_and_each_row_lands_once() {
+    let database = TestDatabase::new();
+    assert!(add_ada(&database, "a long enough one").status.success());
     let server = Process::start(program(&database));
-    let agent = ureq::Agent::new_with_defaults();
-    let body = r#"{"email": "ada@acme.test", "password": "a long enough one"}"#;
-    let url = format!("http://{}/api/auth/login", server.1);
-    let reply = agent.post(url).header("content-type", "application/json").send(body).unwrap();
-    assert_eq!(reply.status().as_u16(), 200);
+    let token = sign_in(&server);
+    let import = upload(&server, &token);
+    once(&server, &token, &import, |import| import["rowsDone"].as_i64() > Some(0));
+    drop(server);
+    let count = |rows: &str| -> i64 {
+        let query = diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!("SELECT {rows}"));
+        diesel::RunQueryDsl::get_result(query, &mut database.connect()).unwrap()
+    };
+    let landed = count("count(*) FROM deals");
+    assert!((1..ROWS).contains(&landed), "it died before the first row or after the last one: {landed}");
+
+    let again = Process::start(program(&database));
+    let ended = once(&again, &token, &import, |import| import["status"] == "completed");
+    assert_eq!(
+        [&ended["created"], &ended["failed"], &ended["rowsDone"]].map(Value::as_i64),
+        [Some(ROWS), Some(0), Some(ROWS)]
+    );
+    assert_eq!([count("count(*) FROM deals"), count("count(DISTINCT external_id) FROM deals")], [ROWS; 2]);
+    assert_eq!(count("count(*) FROM import_rows WHERE outcome = 'created'"), ROWS);
+}
+
+#[test]
+fn open_event_streams_do_not_keep_a_process_from_ending() {
+    let database = TestDatabase::new();
+    let acme = TestOrganization::new(&database, "acme");
+    let signed_in = Person::sign_in(&acme.door, &acme.rep.email, clock::now()).unwrap();
+    let token = signed_in.caller.bearer.unwrap();
+    let mut server = Process::start(program(&database));
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", token.expose()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.starts_with("id: ")), "the stream does not begin");
+    server.terminate();
+    assert!(lines.last().is_some(), "it is ended in order, and not cut off");
+    assert!(server.wait().success());
 }
 
 #[test]

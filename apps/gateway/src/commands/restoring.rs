@@ -1,0 +1,74 @@
+//! Restoring a backup.
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+};
+
+use clap::Args;
+use crm_core::backups::{self, Backup, Place, Restoration};
+use gateway::config::Storage;
+
+use super::{
+    Failure,
+    backing_up::{Told, place, watched},
+    house::Reached,
+};
+
+/// What is to be restored, and where.
+#[derive(Args)]
+pub(crate) struct Order {
+    #[command(flatten)]
+    storage: Storage,
+    /// The dump. Its manifest lies beside it.
+    file: PathBuf,
+    /// The database to restore into; without it, the one in use. It is made where it is missing. Others on this machine can
+    /// see it in the list of processes: a URL with a password belongs into DATABASE_URL.
+    #[arg(long, value_name = "DATABASE_URL")]
+    into: Option<String>,
+    /// Replace a database that holds data. That one is kept under another name.
+    #[arg(long)]
+    replace: bool,
+    /// Ask nothing.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Restores the backup, and says what became of what was there.
+pub(crate) fn run(order: &Order) -> Result<(), Failure> {
+    let backup = Backup::open(&order.file)?;
+    let storage =
+        Storage { database_url: order.into.clone().or(order.storage.database_url.clone()), ..order.storage.clone() };
+    let reached = Reached::find(&storage)?;
+    let place = place(&reached.url, &storage)?;
+    println!(
+        "{} was made on {}: {}.",
+        order.file.display(),
+        backup.manifest.started_at.format("%Y-%m-%d at %H:%M:%S UTC"),
+        Told(&backup.manifest)
+    );
+    if order.replace && !order.yes && backups::is_in_use(&place)? && !is_wanted(&place)? {
+        return Err("nothing was changed".into());
+    }
+    let how = Restoration { replaces: order.replace };
+    let restored = watched(|progress| backups::restore(&place, &backup, how, progress))?;
+    println!("{} is restored: every table holds what the manifest says.", place.database());
+    if !restored.migrations.is_empty() {
+        println!("The backup was older than this program: {} migrations were run.", restored.migrations.len());
+    }
+    if let Some(kept) = restored.kept {
+        println!("What was there before is kept as {kept}. Once it is not needed: drop database {kept};");
+    }
+    reached.close()
+}
+
+/// Asks whoever sits at the terminal.
+fn is_wanted(place: &Place) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err("nobody can be asked whether to replace the database: say --yes".into());
+    }
+    print!("Replace the database {}? Its users are disconnected. [y/N] ", place.database());
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}

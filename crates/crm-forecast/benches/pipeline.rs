@@ -1,0 +1,91 @@
+//! A forecast over 100,000 and over a million open deals next to bare SQL over the same rows, in turns: the ratio is what
+//! counts, since both share the machine with whatever else runs on it. "Sums" are counts and sums by stage, "figures" the
+//! three values of a forecast by stage as SQL alone would compute them; the distribution comes on top of both.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use crm_core::{
+    clock,
+    testing::{TestDatabase, TestOrganization},
+};
+use crm_forecast::database::{Days, DealFilter, pipeline, stage_statistics};
+use diesel::{PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query};
+
+const ROUNDS: usize = 7;
+
+const SUMS: &str = "SELECT stage_id, count(*), sum(value) FROM deals WHERE organization_id = '{org}' AND status = 'open' \
+     GROUP BY stage_id";
+
+const FIGURES: &str = "SELECT d.stage_id, count(*), sum(d.value), sum(d.value * coalesce(d.probability, s.probability)), \
+     sum(d.value * CASE WHEN d.stage_entered_at > now() - interval '30 days' THEN 0.3 ELSE 0.2 END) FROM deals d \
+     JOIN stages s ON s.organization_id = d.organization_id AND s.id = d.stage_id \
+     WHERE d.organization_id = '{org}' AND d.status = 'open' GROUP BY d.stage_id";
+
+fn main() {
+    for deals in [10_000, 100_000, 1_000_000] {
+        measure(deals);
+    }
+}
+
+fn measure(deals: usize) {
+    let database = TestDatabase::new();
+    let house = TestOrganization::new(&database, "acme");
+    let mut conn = database.connect();
+    let org = house.id.to_string();
+    conn.batch_execute(&fill(&org, deals)).unwrap();
+    conn.batch_execute("VACUUM ANALYZE deals").unwrap();
+    house.door.system_write(house.id, clock::now(), stage_statistics::compute_all).unwrap();
+    let forecast = || {
+        let read = |tx: &mut crm_core::Tx<'_>| pipeline::forecast(tx, &DealFilter::default(), &Days::default());
+        assert_eq!(house.door.system_read(house.id, clock::now(), read).unwrap().deals_count, deals);
+    };
+    let [mut ours, mut sums, mut figures] = [const { Vec::new() }; 3];
+    for _ in 0..ROUNDS {
+        ours.push(timed(forecast));
+        sums.push(timed(|| run(&mut conn, SUMS, &org)));
+        figures.push(timed(|| run(&mut conn, FIGURES, &org)));
+    }
+    let [ours, sums, figures] = [ours, sums, figures].map(median);
+    println!(
+        "{deals:>9} open deals: forecast {:>7.1} ms, sums {:>7.1} ms (ratio {:.2}), figures {:>7.1} ms (ratio {:.2})",
+        millis(ours),
+        millis(sums),
+        millis(ours) / millis(sums),
+        millis(figures),
+        millis(ours) / millis(figures),
+    );
+}
+
+/// Rows straight into the table: the benchmark is about reading. Values lie over three decades, deals are up to a year old.
+fn fill(org: &str, deals: usize) -> String {
+    format!(
+        "INSERT INTO deals (organization_id, id, title, value, currency, pipeline_id, stage_id, expected_close_date, \
+         probability, stage_entered_at, created_at, updated_at) \
+         SELECT '{org}', gen_random_uuid(), 'Deal', round((100 * power(10, 3 * random()))::numeric, 2), 'USD', s.pipeline_id, \
+         s.id, date '2026-01-01' + (n % 365), CASE WHEN n % 50 = 0 THEN 0.6 END, t.at, t.at, t.at \
+         FROM generate_series(1, {deals}) n \
+         CROSS JOIN LATERAL (SELECT now() - (n % 365) * interval '1 day' AS at) t \
+         CROSS JOIN LATERAL (SELECT id, pipeline_id FROM stages WHERE organization_id = '{org}' AND position = 1 + n % 4 LIMIT 1) s"
+    )
+}
+
+fn run(conn: &mut PgConnection, text: &str, org: &str) {
+    assert_eq!(sql_query(text.replace("{org}", org)).execute(conn).unwrap(), 4);
+}
+
+#[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn timed(work: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    work();
+    begun.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

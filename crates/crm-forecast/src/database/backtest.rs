@@ -1,0 +1,390 @@
+//! What the forecasts of the past would have said, against what came: replayed from the field history over the records.
+//!
+//! Each forecast knows what was known on its day: the deals as they stood, the stages' probabilities as they were set, the
+//! outcomes up to then. Values in other currencies count at today's exchange rate on every day alike, so that a change of
+//! rates is not taken for an error. Deals that were deleted since are not replayed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use crm_core::{
+    Currency, Error, Id, Money, Result, Tx, exchange_rates::AppliedRate, masks, organizations, pipelines::Pipeline,
+};
+use diesel::sql_types as st;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    Days, DealFilter, check_may_view,
+    deal_histories::{self, CHUNK, DealHistory},
+    deals_in_question,
+    exchange::{Exchange, LeftOut, Unconverted},
+    four_digits, internal, money,
+};
+use crate::{
+    backtest::{Backtest, Estimator, Point, Replay, Score, backtest},
+    conversion::Settings,
+    histories::Event,
+    probability::Probability,
+};
+
+/// Forecasts that one question replays at most.
+const MOST_POINTS: usize = 120;
+
+/// The longest horizon.
+pub const MOST_HORIZON_DAYS: u16 = 730;
+
+/// How far one forecast lies behind the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = BacktestStep)]
+pub enum Step {
+    /// Seven days.
+    Week,
+    /// A calendar month.
+    #[default]
+    Month,
+    /// Three calendar months.
+    Quarter,
+}
+
+impl std::str::FromStr for Step {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "week" => Ok(Self::Week),
+            "month" => Ok(Self::Month),
+            "quarter" => Ok(Self::Quarter),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Step {
+    /// The n-th day of a series that begins on `first`. The last days of months stay such.
+    fn nth(self, first: NaiveDate, n: u32) -> Option<NaiveDate> {
+        match self {
+            Self::Week => first.checked_add_signed(TimeDelta::weeks(i64::from(n))),
+            Self::Month => first.checked_add_months(Months::new(n)),
+            Self::Quarter => first.checked_add_months(Months::new(3 * n)),
+        }
+    }
+}
+
+/// What to replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BacktestQuery {
+    /// The days of the forecasts; a year up to today where none is named.
+    pub days: Days,
+    /// How far one lies behind the one before.
+    pub step: Step,
+    /// Days after a forecast within which a win counts.
+    pub horizon_days: u16,
+}
+
+/// The forecasts of the past and how right they were.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineBacktest {
+    /// The day of the first forecast.
+    pub from: NaiveDate,
+    /// The day up to which there are forecasts.
+    pub to: NaiveDate,
+    /// How far one lies behind the one before.
+    pub step: Step,
+    /// Days after a forecast within which a win counts.
+    pub horizon_days: u16,
+    /// The forecasts whose horizon is over.
+    pub points: Vec<BacktestPoint>,
+    /// How right they were.
+    pub metrics: BacktestMetrics,
+    /// How right each way to tell a win probability was.
+    pub methods: Vec<MethodScore>,
+    /// The way with the smallest Brier score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub winner: Option<Estimator>,
+    /// The same by pipeline, over the deals that go it now.
+    pub pipelines: Vec<PipelineWinner>,
+    /// The currency of every amount here, which is the organization's.
+    pub currency: Currency,
+    /// Could every deal be converted?
+    pub complete: bool,
+    /// Deals that do not count because no rate leads from their currency.
+    pub unconverted: Vec<Unconverted>,
+    /// The exchange rates by which deals in other currencies count: those of today.
+    pub exchange_rates: Vec<AppliedRate>,
+}
+
+/// One forecast of the past and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BacktestPoint {
+    /// When it would have been made: the beginning of a day in the organization's zone.
+    pub as_of: DateTime<Utc>,
+    /// Deals that were open then.
+    pub deals_count: usize,
+    /// By the stages' configured probabilities.
+    pub expected_value: Money,
+    /// By what had become of earlier deals that stood in the stage as long.
+    pub probable_value: Money,
+    /// With probability 0.1 no more than this would be won.
+    pub p10: Money,
+    /// With probability 0.5 no more than this would be won.
+    pub p50: Money,
+    /// With probability 0.9 no more than this would be won.
+    pub p90: Money,
+    /// The value, as it was then, of the deals that were won within the horizon.
+    pub actual_value: Money,
+}
+
+/// How right the forecasts were.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct BacktestMetrics {
+    /// Of the expected values.
+    pub expected: Accuracy,
+    /// Of the probable values.
+    pub probable: Accuracy,
+    /// The share of forecasts whose actual value lay from P10 to P90; 0.8 is honest.
+    #[serde(rename = "coverage80")]
+    pub coverage_80: Option<f64>,
+}
+
+/// How right values and probabilities were; a measure is absent where it is not defined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
+pub struct Accuracy {
+    /// The sum of the errors over the sum of the actual values.
+    pub wape: Option<f64>,
+    /// By which share of the actual values the forecasts were too high; negative where they were too low.
+    pub bias: Option<f64>,
+    /// The mean squared distance between a deal's probability and what came; 0 is perfect (Brier 1950).
+    pub brier: Option<f64>,
+}
+
+/// How right one way to tell a win probability was.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MethodScore {
+    /// The way.
+    pub method: Estimator,
+    /// Its errors.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
+    /// The share of the base rate's Brier score that was saved; 0 is no better than the base rate.
+    pub brier_skill: Option<f64>,
+    /// The mean negative logarithm of the probability given to what came; 0 is perfect.
+    pub log_loss: Option<f64>,
+    /// The mean distance between stated and seen: expected calibration error.
+    pub calibration_error: Option<f64>,
+}
+
+/// Which way was best for the deals of one pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineWinner {
+    /// The pipeline.
+    pub pipeline_id: Id<Pipeline>,
+    /// The way with the smallest Brier score; absent where nothing could be judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub winner: Option<Estimator>,
+}
+
+/// Replays the forecasts of past days over the deals in question.
+///
+/// # Errors
+/// [`Error::Forbidden`]; [`Error::Malformed`] for a span that ends before it begins or holds too many forecasts.
+pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, query: &BacktestQuery) -> Result<PipelineBacktest> {
+    check_may_view(tx)?;
+    masks::check_uses(tx.ctx, "deal", &["value", "currency", "status", "stageId"])?;
+    let exchange = Exchange::today(tx)?;
+    let to = query.days.until_on.unwrap_or(exchange.day);
+    let from = query.days.from_on.unwrap_or_else(|| to.checked_sub_months(Months::new(12)).unwrap_or(to));
+    let instants = instants(from, to, query.step, organizations::read(tx)?.fields.zone())?;
+    let told = Told::read(tx, filter, &exchange)?;
+    let probabilities = Probabilities::read(tx)?;
+    let replayed = |histories: &[Vec<Event<Uuid>>]| {
+        let replay = Replay {
+            histories,
+            currency: exchange.iso,
+            configured: |stage: &Uuid, at| probabilities.at(*stage, at),
+            settings: Settings::default(),
+            horizon_days: query.horizon_days,
+            known_until: tx.ctx.now,
+        };
+        backtest(&replay, &instants).map_err(internal)
+    };
+    let winner = |(pipeline, histories): (&Uuid, &Vec<Vec<Event<Uuid>>>)| {
+        Ok(PipelineWinner { pipeline_id: (*pipeline).into(), winner: replayed(histories)?.winner })
+    };
+    let pipelines = told.by_pipeline.iter().map(winner).collect::<Result<_>>()?;
+    let all: Vec<_> = told.by_pipeline.into_values().flatten().collect();
+    let seen = replayed(&all)?;
+    let unconverted = told.left_out.list()?;
+    Ok(PipelineBacktest {
+        from,
+        to,
+        step: query.step,
+        horizon_days: query.horizon_days,
+        points: seen.points.iter().map(point).collect::<Result<_>>()?,
+        metrics: metrics(&seen),
+        methods: seen.scores.iter().map(|(method, score)| method_score(*method, score)).collect(),
+        winner: seen.winner,
+        pipelines,
+        complete: unconverted.is_empty(),
+        unconverted,
+        exchange_rates: exchange.applied(told.currencies.keys()),
+        currency: exchange.currency,
+    })
+}
+
+/// The beginnings of the days on which forecasts would have been made.
+fn instants(from: NaiveDate, to: NaiveDate, step: Step, zone: Tz) -> Result<Vec<DateTime<Utc>>> {
+    let days: Vec<NaiveDate> =
+        (0..).map_while(|n| step.nth(from, n)).take_while(|day| *day <= to).take(MOST_POINTS + 1).collect();
+    if days.is_empty() || days.len() > MOST_POINTS {
+        let detail = format!("`from` must not lie behind `to`, and there can be {MOST_POINTS} forecasts at most.");
+        return Err(Error::Malformed { code: "invalid_value", detail });
+    }
+    let beginning = |day: NaiveDate| {
+        let midnight = day.and_time(NaiveTime::MIN);
+        // A day without a midnight begins an hour later.
+        let local = zone.from_local_datetime(&midnight).earliest();
+        local.or_else(|| zone.from_local_datetime(&(midnight + TimeDelta::hours(1))).earliest())
+    };
+    Ok(days.into_iter().filter_map(beginning).map(|at| at.to_utc()).collect())
+}
+
+/// The histories of the deals in question, with values in the organization's currency.
+struct Told {
+    by_pipeline: BTreeMap<Uuid, Vec<Vec<Event<Uuid>>>>,
+    /// The currencies that were converted.
+    currencies: BTreeMap<Currency, ()>,
+    left_out: LeftOut,
+}
+
+impl Told {
+    fn read(tx: &mut Tx<'_>, filter: &DealFilter, exchange: &Exchange) -> Result<Self> {
+        const DEALS: &str = concat!("SELECT d.id FROM deals d WHERE ", deals_in_question!(), " ORDER BY d.id");
+        let ctx = tx.ctx;
+        let deals: Vec<Uuid> = tx.sql::<st::Uuid>(DEALS).with(|s| filter.bind(ctx, s)).all(tx)?;
+        let mut told = Self { by_pipeline: BTreeMap::new(), currencies: BTreeMap::new(), left_out: LeftOut::default() };
+        for chunk in deals.chunks(CHUNK) {
+            deal_histories::read(tx, chunk)?.iter().for_each(|history| told.add(history, exchange));
+        }
+        Ok(told)
+    }
+
+    fn add(&mut self, history: &DealHistory, exchange: &Exchange) {
+        let Some((_, last)) = history.states.last() else { return };
+        let rates: BTreeMap<&str, (Currency, Option<Decimal>)> = history
+            .states
+            .iter()
+            .filter_map(|(_, state)| Some((state.currency.as_str(), state.currency.parse::<Currency>().ok()?)))
+            .map(|(code, currency)| (code, (currency.clone(), exchange.rate(&currency))))
+            .collect();
+        if let Some((currency, _)) = rates.values().find(|(_, rate)| rate.is_none()) {
+            return self.left_out.add(currency, 1, last.value.unwrap_or_default());
+        }
+        let foreign = rates.values().filter(|(currency, _)| *currency != exchange.currency);
+        self.currencies.extend(foreign.map(|(currency, _)| (currency.clone(), ())));
+        let worth =
+            |state: &deal_histories::DealState| state.value?.checked_mul(rates.get(state.currency.as_str())?.1?);
+        self.by_pipeline.entry(last.pipeline_id).or_default().push(history.events(&worth));
+    }
+}
+
+/// The stages' configured probabilities at any instant.
+struct Probabilities {
+    present: BTreeMap<Uuid, Decimal>,
+    /// What each was before it was changed, and when that was, ascending.
+    before: BTreeMap<Uuid, Vec<(DateTime<Utc>, Decimal)>>,
+}
+
+impl Probabilities {
+    fn read(tx: &mut Tx<'_>) -> Result<Self> {
+        let present: Vec<(Uuid, Decimal)> = tx
+            .sql::<(st::Uuid, st::Numeric)>("SELECT id, probability FROM stages WHERE organization_id = {org}")
+            .all(tx)?;
+        let rows: Vec<(Uuid, Option<Value>, DateTime<Utc>)> = tx
+            .sql::<(st::Uuid, st::Nullable<st::Jsonb>, st::Timestamptz)>(
+                "SELECT entity_id, old_value, changed_at FROM field_history WHERE organization_id = {org} \
+                 AND entity_type = 'stage' AND field_name = 'probability' ORDER BY changed_at, seq",
+            )
+            .all(tx)?;
+        let mut before: BTreeMap<Uuid, Vec<(DateTime<Utc>, Decimal)>> = BTreeMap::new();
+        for (stage, old, changed_at) in rows {
+            if let Some(old) = old.and_then(|old| old.to_string().parse().ok()) {
+                before.entry(stage).or_default().push((changed_at, old));
+            }
+        }
+        Ok(Self { present: present.into_iter().collect(), before })
+    }
+
+    fn at(&self, stage: Uuid, at: DateTime<Utc>) -> Option<Probability> {
+        let later = self.before.get(&stage).and_then(|changes| changes.iter().find(|(changed_at, _)| *changed_at > at));
+        let configured = later.map(|(_, old)| *old).or_else(|| self.present.get(&stage).copied())?;
+        Probability::new(configured).ok()
+    }
+}
+
+fn point(point: &Point) -> Result<BacktestPoint> {
+    let value = |way| money(point.forecast_values.get(&way).copied().unwrap_or_default());
+    let [p10, p50, p90] = point.deciles;
+    Ok(BacktestPoint {
+        as_of: point.as_of,
+        deals_count: point.deals_count,
+        expected_value: value(Estimator::Configured)?,
+        probable_value: value(Estimator::AalenJohansenByAge)?,
+        p10: money(p10)?,
+        p50: money(p50)?,
+        p90: money(p90)?,
+        actual_value: money(point.actual_value)?,
+    })
+}
+
+fn metrics(seen: &Backtest) -> BacktestMetrics {
+    let of = |way| seen.scores.get(&way).map(accuracy).unwrap_or_default();
+    BacktestMetrics {
+        expected: of(Estimator::Configured),
+        probable: of(Estimator::AalenJohansenByAge),
+        coverage_80: seen.coverage_80.map(four_digits),
+    }
+}
+
+fn accuracy(score: &Score) -> Accuracy {
+    let [wape, bias, brier] = [score.wape, score.bias, score.brier].map(|measure| measure.map(four_digits));
+    Accuracy { wape, bias, brier }
+}
+
+fn method_score(method: Estimator, score: &Score) -> MethodScore {
+    MethodScore {
+        method,
+        accuracy: accuracy(score),
+        brier_skill: score.brier_skill.map(four_digits),
+        log_loss: score.log_loss.map(four_digits),
+        calibration_error: score.parts.map(|parts| four_digits(parts.calibration_error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forecasts_lie_a_step_apart() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let told = |from, to, step| -> Vec<String> {
+            let instants = instants(day(from), day(to), step, Tz::Europe__Berlin).unwrap();
+            instants.iter().map(|at| at.format("%m-%d %H").to_string()).collect()
+        };
+        assert_eq!(told("2025-01-31", "2025-03-31", Step::Month), ["01-30 23", "02-27 23", "03-30 22"]);
+        assert_eq!(told("2025-01-01", "2025-01-15", Step::Week), ["12-31 23", "01-07 23", "01-14 23"]);
+        assert_eq!(told("2025-01-01", "2025-06-30", Step::Quarter).len(), 2);
+        assert!(instants(day("2025-01-02"), day("2025-01-01"), Step::Week, Tz::UTC).is_err());
+        assert!(instants(day("2020-01-01"), day("2025-01-01"), Step::Week, Tz::UTC).is_err());
+    }
+}

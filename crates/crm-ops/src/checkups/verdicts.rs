@@ -1,0 +1,336 @@
+//! One verdict to a thing that is looked at: from the facts to what to do.
+use chrono::{DateTime, TimeDelta, Utc};
+use crm_core::database::{
+    OLDEST_MAJOR,
+    facts::{ContentFacts, DatabaseFacts, FolderFacts},
+};
+
+use super::{Checkup, Port};
+
+/// How far the clocks may be apart, in milliseconds: leases are 30 s, signatures of webhooks hold 5 minutes.
+const CLOCK_LIMIT: i64 = 5_000;
+/// How long a job may wait that could begin, in seconds.
+const BACKLOG_LIMIT: i64 = 120;
+/// How old the last verified backup may be: a day, and some hours to make it in.
+const BACKUP_LIMIT: TimeDelta = TimeDelta::hours(26);
+
+/// Can others get into the folder of the data?
+pub(super) fn rights(folder: &FolderFacts) -> Checkup {
+    const CHECK: &str = "data_folder";
+    let mode = format!("{:o}", folder.mode);
+    match folder {
+        folder if !folder.is_ours => Checkup::error(
+            CHECK,
+            "the folder of the private PostgreSQL belongs to another account, or is no folder",
+            "run as the account that made it, or name another place by HEIMDELL_HOME",
+        ),
+        folder if folder.mode & 0o077 != 0 => Checkup::error(
+            CHECK,
+            format!("others can enter the folder of the private PostgreSQL (mode {mode})"),
+            "chmod 700 the folder postgres in HEIMDELL_HOME",
+        ),
+        _ => Checkup::ok(CHECK, format!("the folder of the private PostgreSQL is closed to others (mode {mode})")),
+    }
+}
+
+/// Is there room on the disk?
+pub(super) fn disk(check: &'static str, folder: &FolderFacts) -> Checkup {
+    let percent = (u128::from(folder.free_bytes) * 100).checked_div(u128::from(folder.total_bytes)).unwrap_or(0);
+    let finding = format!("{percent} % of the disk is free ({} MiB)", folder.free_bytes >> 20);
+    let remedy = "free space or enlarge the disk: a full one stops all writing";
+    match percent {
+        0..5 => Checkup::error(check, finding, remedy),
+        5..15 => Checkup::warning(check, finding, remedy),
+        _ => Checkup::ok(check, finding),
+    }
+}
+
+/// Does the database answer?
+pub(super) fn connection(database: &Result<DatabaseFacts, String>) -> Checkup {
+    const CHECK: &str = "connection";
+    match database {
+        Ok(_) => Checkup::ok(CHECK, "the database answers"),
+        Err(why) => Checkup::error(
+            CHECK,
+            why.as_str(),
+            "start the database, or correct DATABASE_URL; without DATABASE_URL, see postgres/log in HEIMDELL_HOME",
+        ),
+    }
+}
+
+/// Is the server new enough?
+pub(super) fn version(number: i32) -> Checkup {
+    let major = number / 10_000;
+    let finding = format!("the server is PostgreSQL {major}.{}", number % 10_000);
+    match u32::try_from(major).unwrap_or(0) >= OLDEST_MAJOR {
+        true => Checkup::ok("version", finding),
+        false => Checkup::error("version", finding, format!("upgrade it to {OLDEST_MAJOR} or newer")),
+    }
+}
+
+/// Is the schema the one of this program?
+pub(super) fn migrations(pending: &Result<Vec<String>, String>) -> Checkup {
+    const CHECK: &str = "migrations";
+    match pending.as_deref() {
+        Ok([]) => Checkup::ok(CHECK, "the schema is current"),
+        Ok(due) => Checkup::error(CHECK, format!("{} migrations are due", due.len()), "heimdell migrate"),
+        Err(why) => Checkup::error(CHECK, why.as_str(), "run the version of the program that the schema was made by"),
+    }
+}
+
+/// Are the extensions there?
+pub(super) fn extensions(missing: &[String]) -> Checkup {
+    match missing {
+        [] => Checkup::ok("extensions", "the extensions are there"),
+        missing => {
+            let remedy =
+                "install the package of PostgreSQL's contributed modules (postgresql-contrib), then heimdell migrate";
+            Checkup::error("extensions", format!("missing: {}", missing.join(", ")), remedy)
+        }
+    }
+}
+
+/// Do the clocks agree?
+pub(super) fn clock(ahead_milliseconds: i64) -> Checkup {
+    let finding = format!("the server's clock is {ahead_milliseconds} ms ahead of this machine's");
+    match ahead_milliseconds.unsigned_abs() <= CLOCK_LIMIT.unsigned_abs() {
+        true => Checkup::ok("clock", finding),
+        false => Checkup::error("clock", finding, "set both clocks by NTP"),
+    }
+}
+
+/// Would a crash lose what was acknowledged?
+pub(super) fn durability(database: &DatabaseFacts) -> Checkup {
+    const CHECK: &str = "durability";
+    let off: Vec<_> = [("fsync", database.fsync), ("full_page_writes", database.full_page_writes)]
+        .into_iter()
+        .filter_map(|(name, is_on)| (!is_on).then_some(name))
+        .chain((database.synchronous_commit == "off").then_some("synchronous_commit"))
+        .collect();
+    match off.as_slice() {
+        [] => Checkup::ok(CHECK, "what is committed is on the disk"),
+        off => {
+            let finding = format!("off: {}; a crash would lose acknowledged changes", off.join(", "));
+            Checkup::error(CHECK, finding, "set it to on in postgresql.conf and reload the server")
+        }
+    }
+}
+
+/// Does the server have enough connections for the pool?
+pub(super) fn connections(database: &DatabaseFacts, wanted: u32) -> Checkup {
+    const CHECK: &str = "connections";
+    let left = i64::from(database.connection_limit) - database.connections;
+    let finding = format!(
+        "{} of {} connections are open, and each process of ours opens up to {wanted}",
+        database.connections, database.connection_limit
+    );
+    let remedy = "raise max_connections, lower HEIMDELL_DATABASE_CONNECTIONS, or put PgBouncer in between";
+    if i64::from(database.connection_limit) < i64::from(wanted) {
+        Checkup::error(CHECK, finding, remedy)
+    } else if left < i64::from(wanted) {
+        Checkup::warning(CHECK, finding, remedy)
+    } else {
+        Checkup::ok(CHECK, finding)
+    }
+}
+
+/// Does the server know the time zones of the organizations?
+pub(super) fn zones(unknown: &[String]) -> Checkup {
+    match unknown {
+        [] => Checkup::ok("time_zones", "the server knows the time zones of all organizations"),
+        unknown => Checkup::error(
+            "time_zones",
+            format!("the server does not know {}", unknown.join(", ")),
+            "update the server's time zone data (package tzdata)",
+        ),
+    }
+}
+
+/// Does work that could be done wait?
+pub(super) fn backlog(oldest_waiting_seconds: Option<i64>) -> Checkup {
+    const CHECK: &str = "job_backlog";
+    match oldest_waiting_seconds {
+        Some(seconds) if seconds > BACKLOG_LIMIT => Checkup::error(
+            CHECK,
+            format!("a job has waited for {seconds} s"),
+            "start a worker (heimdell worker, or heimdell serve without --no-workers), or more of them",
+        ),
+        Some(seconds) => Checkup::ok(CHECK, format!("the oldest job has waited for {seconds} s")),
+        None => Checkup::ok(CHECK, "no job waits"),
+    }
+}
+
+/// Do jobs belong to workers that died?
+pub(super) fn abandoned(count: i64) -> Checkup {
+    match count {
+        0 => Checkup::ok("abandoned_jobs", "every active job has a living worker"),
+        count => Checkup::error(
+            "abandoned_jobs",
+            format!("the workers of {count} active jobs have died, and no other has taken over"),
+            "start a worker: it takes them over by itself",
+        ),
+    }
+}
+
+/// Were jobs given up?
+pub(super) fn failed(count: i64) -> Checkup {
+    match count {
+        0 => Checkup::ok("failed_jobs", "no job was given up within a day"),
+        count => Checkup::warning(
+            "failed_jobs",
+            format!("{count} jobs were given up within a day"),
+            "read last_error in queue_jobs, mend the cause, and set them back to waiting (docs/RUNBOOK.md)",
+        ),
+    }
+}
+
+/// Is there a good backup, and not too old a one?
+pub(super) fn backup(contents: &ContentFacts, now: DateTime<Utc>) -> Checkup {
+    const CHECK: &str = "backup";
+    let remedy = "heimdell backup --verify, every night";
+    match contents.backup_verified_at {
+        Some(at) if now - at <= BACKUP_LIMIT => {
+            Checkup::ok(CHECK, format!("a backup was verified on {}", at.format("%Y-%m-%d at %H:%M UTC")))
+        }
+        Some(at) => {
+            Checkup::warning(CHECK, format!("the last verified backup is {} hours old", (now - at).num_hours()), remedy)
+        }
+        None if !contents.is_in_use => Checkup::ok(CHECK, "there is nothing to back up"),
+        None => Checkup::warning(CHECK, "no backup was ever verified", remedy),
+    }
+}
+
+/// Can a backup be made?
+pub(super) fn client_programs(found: &Result<u32, String>) -> Checkup {
+    match found {
+        Ok(major) => Checkup::ok("client_programs", format!("pg_dump is of PostgreSQL {major}")),
+        Err(why) => Checkup::error("client_programs", why.as_str(), "without them there is no heimdell backup"),
+    }
+}
+
+/// Could requests come in?
+pub(super) fn port(port: &Port) -> Checkup {
+    match port {
+        Port::Free => Checkup::ok("port", "the port is free"),
+        Port::Ours => Checkup::ok("port", "heimdell answers at the port"),
+        Port::Taken(why) => {
+            Checkup::error("port", why.as_str(), "stop that program, or choose another port with --port (or PORT)")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkups::{Facts, State, judge, worst};
+
+    fn database() -> DatabaseFacts {
+        DatabaseFacts {
+            version: 150_018,
+            fsync: true,
+            full_page_writes: true,
+            synchronous_commit: "on".to_owned(),
+            connection_limit: 97,
+            connections: 9,
+            clock_ahead_milliseconds: -3,
+            pending_migrations: Ok(Vec::new()),
+            missing_extensions: Vec::new(),
+            contents: Some(ContentFacts {
+                unknown_zones: Vec::new(),
+                oldest_waiting_seconds: None,
+                abandoned_jobs: 0,
+                failed_jobs: 0,
+                backup_verified_at: Some(now()),
+                is_in_use: true,
+            }),
+        }
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-05T09:00:00Z".parse().unwrap()
+    }
+
+    fn folder() -> FolderFacts {
+        FolderFacts { mode: 0o700, is_ours: true, free_bytes: 50 << 30, total_bytes: 100 << 30 }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            now: now(),
+            data_folder: Some(folder()),
+            backup_folder: Some(folder()),
+            database: Ok(database()),
+            client_programs: Some(Ok(15)),
+            ..Facts::default()
+        }
+    }
+
+    fn changed(change: impl Fn(&mut DatabaseFacts)) -> Facts {
+        let mut database = database();
+        change(&mut database);
+        Facts { database: Ok(database), ..facts() }
+    }
+
+    fn within(change: impl Fn(&mut ContentFacts)) -> Facts {
+        changed(|database| database.contents.iter_mut().for_each(&change))
+    }
+
+    #[test]
+    fn all_is_well_where_nothing_is_wrong() {
+        let checkups = judge(&facts());
+        assert_eq!(worst(&checkups), State::Ok, "{checkups:?}");
+        assert!(checkups.iter().all(|checkup| checkup.remedy.is_none()));
+        assert_eq!(checkups.len(), 17);
+    }
+
+    #[test]
+    fn each_fault_is_found_alone_and_has_a_remedy() {
+        use State::{Error, Warning};
+        let part = |free_bytes| FolderFacts { free_bytes, ..folder() };
+        let cases: Vec<(&str, State, Facts)> = vec![
+            ("data_folder", Error, Facts { data_folder: Some(FolderFacts { mode: 0o750, ..folder() }), ..facts() }),
+            ("data_folder", Error, Facts { data_folder: Some(FolderFacts { is_ours: false, ..folder() }), ..facts() }),
+            ("disk_of_data", Warning, Facts { data_folder: Some(part(14 << 30)), ..facts() }),
+            ("disk_of_data", Error, Facts { data_folder: Some(part(4 << 30)), ..facts() }),
+            ("disk_of_backups", Error, Facts { backup_folder: Some(part(0)), ..facts() }),
+            ("version", Error, changed(|database| database.version = 140_011)),
+            ("migrations", Error, changed(|database| database.pending_migrations = Ok(vec!["x".to_owned()]))),
+            ("migrations", Error, changed(|database| database.pending_migrations = Err("newer".to_owned()))),
+            ("extensions", Error, changed(|database| database.missing_extensions = vec!["pg_trgm".to_owned()])),
+            ("clock", Error, changed(|database| database.clock_ahead_milliseconds = -5_001)),
+            ("durability", Error, changed(|database| database.fsync = false)),
+            ("durability", Error, changed(|database| database.full_page_writes = false)),
+            ("durability", Error, changed(|database| database.synchronous_commit = "off".to_owned())),
+            ("connections", Error, changed(|database| database.connection_limit = 7)),
+            ("connections", Warning, changed(|database| database.connections = 90)),
+            ("time_zones", Error, within(|contents| contents.unknown_zones = vec!["Mars/Base".to_owned()])),
+            ("job_backlog", Error, within(|contents| contents.oldest_waiting_seconds = Some(121))),
+            ("abandoned_jobs", Error, within(|contents| contents.abandoned_jobs = 1)),
+            ("failed_jobs", Warning, within(|contents| contents.failed_jobs = 1)),
+            ("backup", Warning, within(|contents| contents.backup_verified_at = None)),
+            ("backup", Warning, within(|contents| contents.backup_verified_at = Some(now() - TimeDelta::hours(27)))),
+            ("client_programs", Error, Facts { client_programs: Some(Err("none".to_owned())), ..facts() }),
+            ("port", Error, Facts { port: Port::Taken("in use".to_owned()), ..facts() }),
+        ];
+        for (check, state, facts) in cases {
+            let wrong: Vec<_> = judge(&facts).into_iter().filter(|checkup| checkup.state != State::Ok).collect();
+            assert_eq!(wrong.len(), 1, "{check}: {wrong:?}");
+            assert_eq!((wrong[0].check, wrong[0].state), (check, state));
+            assert!(wrong[0].remedy.is_some(), "{check}");
+        }
+    }
+
+    #[test]
+    fn at_the_limits_all_is_well() {
+        for facts in [
+            changed(|database| database.clock_ahead_milliseconds = 5_000),
+            changed(|database| database.connections = 89),
+            within(|contents| contents.oldest_waiting_seconds = Some(120)),
+            within(|contents| contents.backup_verified_at = Some(now() - TimeDelta::hours(26))),
+            within(|contents| (contents.backup_verified_at, contents.is_in_use) = (None, false)),
+            Facts { port: Port::Ours, data_folder: None, backup_folder: None, ..facts() },
+        ] {
+            assert_eq!(worst(&judge(&facts)), State::Ok, "{facts:?}");
+        }
+    }
+}

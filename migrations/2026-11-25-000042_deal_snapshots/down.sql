@@ -1,0 +1,2 @@
+DROP TABLE snapshot_heads;
+DROP TABLE deal_snapshots;
