@@ -18,7 +18,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  removes it, and all others stay. A rate holds from its day on, until that of a later one.";
     let example = json!({"exchangeRates": [
         {"fromCurrency": "GBP", "toCurrency": "EUR", "effectiveOn": "2025-12-01", "rate": 1.1412},
-        {"fromCurrency": "USD", "effectiveOn": "2025-12-01", "rate": null},
+        {"fromCurrency": "USD", "toCurrency": "GBP", "effectiveOn": "2025-12-01", "rate": null},
     ]});
     vec![
         Endpoint::get(PATH, "listExchangeRates", list)

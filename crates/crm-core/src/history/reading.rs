@@ -352,7 +352,8 @@ mod tests {
         let by = users.map(|user| narrowed("userId", user));
         let named = ["score", "name", "nothing"].map(|name| narrowed("fieldName", name));
         let because = ["other", "correction", "nothing"].map(|code| narrowed("reasonCode", code));
-        let mut cases: Vec<(&dyn Fn(&mut Filter), &str)> = vec![
+        type Case<'c> = (&'c dyn Fn(&mut Filter), &'c str);
+        let mut cases: Vec<Case<'_>> = vec![
             (&of_entity, "field_history_entity_idx"),
             (&of_field, "field_history_entity_idx"),
             (&|_: &mut Filter| (), "field_history_changed_at_idx"),

@@ -136,13 +136,12 @@ mod tests {
         let wrong = json!({"dedupe": "maybe", "dryrun": true, "dateFormat": "%m", "timezone": "Mars", "asHistory": 1});
         let errors = parse(&wrong).unwrap_err();
         let told: Vec<_> = errors.iter().map(|e| (e.field.as_str(), e.code.as_str())).collect();
-        let invalid = "invalid_option";
         let wanted = [
-            ("options.dedupe", invalid),
+            ("options.dedupe", "not_allowed"),
             ("options.dryrun", "unknown_option"),
-            ("options.dateFormat", invalid),
-            ("options.timezone", invalid),
-            ("options.asHistory", invalid),
+            ("options.dateFormat", "invalid_type"),
+            ("options.timezone", "unknown_timezone"),
+            ("options.asHistory", "invalid_type"),
         ];
         assert_eq!(told, wanted);
         assert!(errors[2].message.contains("%m/%d/%Y"), "{}", errors[2].message);

@@ -82,7 +82,7 @@ fn a_request_that_makes_no_sense_is_refused_whole() {
     for (body, errors) in cases {
         assert_eq!(bad(bulk(&house, &rep, body.clone())), errors, "{body}");
     }
-    assert_eq!(code(bulk(&house, &rep, json!({"ids": [id], "sets": {}}))), "invalid_bulk_edit");
+    assert_eq!(code(bulk(&house, &rep, json!({"ids": [id], "sets": {}}))), "unknown_member");
     assert_eq!(code(bulk(&house, &rep, json!({"ids": [id], "set": {"colour": "red"}}))), "unknown_member");
     assert_eq!(code(bulk(&house, &rep, json!({"ids": [id], "delete": true}))), "role_required", "a rep may not delete");
 }

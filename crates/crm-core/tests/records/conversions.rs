@@ -186,8 +186,11 @@ fn bad_parts_are_told_all_at_once_and_nothing_is_made() {
     );
     let other = json!({"deal": {"create": {"leadId": house.lead(&rep, json!({"lastName": "Other"})).id}}});
     assert_eq!(bad(convert(&house, &rep, &lead, other)), ["deal.create.leadId not_allowed"]);
-    for body in [json!({"company": "nothing"}), json!({"company": null}), json!({"company": {"create": 1}})] {
-        assert_eq!(bad(convert(&house, &rep, &lead, body)), ["company invalid_type"]);
+    for (body, fault) in [
+        (json!({"company": "nothing"}), "company invalid_type"),
+        (json!({"company": {"create": 1}}), "company.create invalid_type"),
+    ] {
+        assert_eq!(bad(convert(&house, &rep, &lead, body)), [fault]);
     }
     assert_eq!(code(convert(&house, &rep, &lead, json!({"person": "none"}))), "unknown_member");
     assert_eq!(code(convert(&house, &rep, &lead, json!({"deal": {"create": {"colour": 1}}}))), "unknown_member");

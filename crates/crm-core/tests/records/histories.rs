@@ -168,5 +168,5 @@ fn private_views_and_kinds_of_managers_stay_with_those_who_may_see_them() {
     assert_eq!(read(&rep, "organization", house.organization.uuid()).unwrap(), 1);
     assert_eq!(code(read(&rep, "policy", uuid::Uuid::max())), "role_required");
     assert_eq!(read(&manager, "policy", uuid::Uuid::max()).unwrap(), 0);
-    assert_eq!(code(read(&manager, "le\0ad", uuid::Uuid::max())), "not_found");
+    assert_eq!(code(read(&manager, "le\0ad", uuid::Uuid::max())), "unknown_entity_type");
 }

@@ -87,10 +87,13 @@ fn every_kind_that_changes_has_a_past() {
     for (kind, id) in [("user", members[0].uuid()), ("organization", house.organization.uuid())] {
         assert!(stood(&house, &admin, kind, id, 10_000_000).is_ok(), "{kind}");
     }
-    for (kind, id) in
-        [("reason_code", members[0].uuid()), ("nonsense", members[0].uuid()), ("deal", house.north.uuid())]
-    {
-        assert_eq!(code(stood(&house, &admin, kind, id, 20)), "not_found", "{kind}");
+    let refusals = [
+        ("reason_code", members[0].uuid(), "not_found"),
+        ("nonsense", members[0].uuid(), "unknown_entity_type"),
+        ("deal", house.north.uuid(), "not_found"),
+    ];
+    for (kind, id, refusal) in refusals {
+        assert_eq!(code(stood(&house, &admin, kind, id, 20)), refusal, "{kind}");
     }
 }
 

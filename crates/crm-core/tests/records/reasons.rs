@@ -138,7 +138,7 @@ fn every_bad_entry_is_told_and_nothing_is_half_replaced() {
         "reasonCodes[5].entityType duplicate",
         "reasonCodes[6].fieldName not_allowed",
         "rules[0].fieldName not_allowed",
-        "rules[1].condition invalid_type",
+        "rules[1].condition.type not_allowed",
         "rules[2].condition not_allowed",
         "rules[3].condition not_allowed",
         "rules[4].condition not_allowed",
