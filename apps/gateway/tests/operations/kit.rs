@@ -16,6 +16,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_heimdell");
 pub(crate) fn program(url: &str) -> Command {
     let mut command = Command::new(PROGRAM);
     command.env("DATABASE_URL", url).env("HEIMDELL_LOG", "info").env("HEIMDELL_DRAIN_SECONDS", "1");
+    command.env("HEIMDELL_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/heimdell"));
     command
 }
 
