@@ -50,7 +50,7 @@ impl<R: Record> Change<R> {
     /// Merges a patch over a locked record, validates every field, and looks up what it refers to.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] where the caller may not change such records at all, [`Error::Malformed`] for a member that
+    /// [`crate::Error::Forbidden`] where the caller may not change such records at all, [`crate::Error::Malformed`] for a member that
     /// does not exist. Bad fields are kept and told by [`Tx::permit`], after the questions that come before them.
     pub fn new(tx: &mut Tx<'_>, before: R, patch: Patch) -> Result<Self> {
         gate::check_any::<R>(tx.ctx)?;
@@ -76,7 +76,7 @@ impl<R: Record> Change<R> {
     /// Lets a rule set what follows from the change; the gate and the history see it too.
     ///
     /// # Errors
-    /// [`Error::Internal`] where the fields are no JSON object.
+    /// [`crate::Error::Internal`] where the fields are no JSON object.
     pub fn amend(&mut self, set: impl FnOnce(&mut R::Fields)) -> Result<()> {
         set(&mut self.after);
         self.compare()
@@ -249,7 +249,7 @@ pub fn create<R: Record>(tx: &mut Tx<'_>, patch: Patch) -> Result<R> {
 /// Changes a record that has no rules beyond its fields.
 ///
 /// # Errors
-/// [`Error::NotFound`], then as [`Change::new`] and [`Tx::permit`].
+/// [`crate::Error::NotFound`], then as [`Change::new`] and [`Tx::permit`].
 pub fn update<R: Record>(tx: &mut Tx<'_>, id: Id<R>, patch: Patch) -> Result<R> {
     let record = tx.lock(id)?;
     let change = Change::new(tx, record, patch)?;

@@ -30,6 +30,7 @@ pub struct ReplayRange {
     /// From this instant.
     pub from: DateTime<Utc>,
     /// Before this instant.
+    #[schema(example = "2025-12-17T10:00:00Z")]
     pub to: DateTime<Utc>,
     /// Are messages that have arrived sent again too?
     #[serde(default)]

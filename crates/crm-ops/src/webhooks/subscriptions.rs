@@ -130,7 +130,7 @@ impl Record for Webhook {
 /// Makes a webhook. Its secret is told this once.
 ///
 /// # Errors
-/// [`Error::Forbidden`]; [`Error::Invalid`], also for a host that is not public.
+/// [`crm_core::Error::Forbidden`]; [`crm_core::Error::Invalid`], also for a host that is not public.
 pub fn create(tx: &mut Tx<'_>, keys: &Keyring, courier: &Courier, patch: Patch) -> Result<(Webhook, Secret)> {
     check_may_manage(tx)?;
     let mut draft = Draft::<Webhook>::new(tx, patch)?;
@@ -150,7 +150,7 @@ pub fn create(tx: &mut Tx<'_>, keys: &Keyring, courier: &Courier, patch: Patch) 
 /// Changes a webhook. One that is activated again starts as if it had never failed.
 ///
 /// # Errors
-/// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Stale`], [`Error::Invalid`].
+/// [`crm_core::Error::Forbidden`], [`crm_core::Error::NotFound`], [`crm_core::Error::Stale`], [`crm_core::Error::Invalid`].
 pub fn update(tx: &mut Tx<'_>, courier: &Courier, id: Id<Webhook>, patch: Patch) -> Result<Webhook> {
     check_may_manage(tx)?;
     let webhook = tx.lock(id)?;
@@ -173,7 +173,7 @@ pub fn update(tx: &mut Tx<'_>, courier: &Courier, id: Id<Webhook>, patch: Patch)
 /// Deletes a webhook with its messages.
 ///
 /// # Errors
-/// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Stale`].
+/// [`crm_core::Error::Forbidden`], [`crm_core::Error::NotFound`], [`crm_core::Error::Stale`].
 pub fn delete(tx: &mut Tx<'_>, id: Id<Webhook>, patch: &Patch) -> Result<()> {
     check_may_manage(tx)?;
     tx.delete(id, patch)?;
@@ -196,7 +196,7 @@ pub fn renew_secret(tx: &mut Tx<'_>, keys: &Keyring, id: Id<Webhook>, patch: Pat
 /// A page of the organization's webhooks.
 ///
 /// # Errors
-/// [`Error::Forbidden`], [`Error::Malformed`].
+/// [`crm_core::Error::Forbidden`], [`crm_core::Error::Malformed`].
 pub fn list(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<Webhook>> {
     check_may_manage(tx)?;
     page::list(tx, query)
@@ -205,7 +205,7 @@ pub fn list(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Page<Webhook>
 /// One webhook.
 ///
 /// # Errors
-/// [`Error::Forbidden`], [`Error::NotFound`].
+/// [`crm_core::Error::Forbidden`], [`crm_core::Error::NotFound`].
 pub fn read(tx: &mut Tx<'_>, id: Id<Webhook>) -> Result<Webhook> {
     check_may_manage(tx)?;
     tx.find(id)
