@@ -1,10 +1,11 @@
 //! Cursors: where a page begins, as an opaque text that fits the list it was given out for and no other.
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{Ctx, Error, Result, filters::malformed};
+use crate::{Ctx, Error, Page, Result, filters::malformed};
 
 /// The most that one page holds.
 pub const LARGEST: i64 = 200;
@@ -33,6 +34,26 @@ pub fn seal(list: &str, position: Position) -> Result<String> {
     let c = checksum(list, &position);
     let bytes = serde_json::to_vec(&Cursor { position, c }).map_err(|e| Error::Internal(Box::new(e)))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// A page of what is ordered by an instant and an id, of which one more than `limit` was read where there was one.
+///
+/// # Errors
+/// [`Error::Internal`] where no cursor can be made.
+pub fn cut<T>(
+    list: &str,
+    limit: i64,
+    mut items: Vec<T>,
+    place: impl Fn(&T) -> (DateTime<Utc>, Uuid),
+) -> Result<Page<T>> {
+    let size = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = items.len() > size;
+    items.truncate(size);
+    let last = items.last().filter(|_| more).map(place);
+    let position =
+        |(at, i): (DateTime<Utc>, Uuid)| Position { v: Some(at.to_rfc3339_opts(SecondsFormat::Micros, true)), i };
+    let next_cursor = last.map(|last| seal(list, position(last))).transpose()?;
+    Ok(Page { items, next_cursor, total: None })
 }
 
 /// Reads a cursor back.

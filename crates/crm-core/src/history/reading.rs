@@ -181,17 +181,7 @@ impl Filter {
                 (change.old_label, change.new_label) = (None, None);
             }
         }
-        let size = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = items.len() > size;
-        items.truncate(size);
-        let next_cursor = match items.last().filter(|_| more) {
-            Some(last) => {
-                let at = last.changed_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-                Some(cursor::seal(&self.list, Position { v: Some(at), i: last.id.uuid() })?)
-            }
-            None => None,
-        };
-        Ok(Page { items, next_cursor, total: None })
+        cursor::cut(&self.list, self.limit, items, |last| (last.changed_at, last.id.uuid()))
     }
 
     /// The statement and its values.

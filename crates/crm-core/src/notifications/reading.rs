@@ -40,24 +40,16 @@ pub fn list(tx: &mut Tx<'_>, query: &[(String, String)]) -> Result<Notifications
         match name.as_str() {
             "limit" => limit = cursor::limit(value)?,
             "cursor" => seen.behind(cursor::open(&list, value)?)?,
-            "unread" => seen.only(filters::flag("unread", value)?),
+            "unread" => seen.narrow(filters::flag("unread", value)?),
             _ => {
                 let detail = format!("There is no parameter `{name}`. There are: unread, limit, cursor.");
                 return Err(malformed("unknown_parameter", detail));
             }
         }
     }
-    let mut items = seen.rows(tx, &format!(" ORDER BY n.created_at DESC, n.id DESC LIMIT {}", limit + 1))?;
-    let more = items.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let next_cursor = match items.last().filter(|_| more) {
-        Some(last) => {
-            let at = last.created_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-            Some(cursor::seal(&list, Position { v: Some(at), i: last.id.uuid() })?)
-        }
-        None => None,
-    };
-    Ok(Notifications { page: Page { items, next_cursor, total: None }, unread_count: own.unread_count(tx)? })
+    let items = seen.rows(tx, &format!(" ORDER BY n.created_at DESC, n.id DESC LIMIT {}", limit + 1))?;
+    let page = cursor::cut(&list, limit, items, |last| (last.created_at, last.id.uuid()))?;
+    Ok(Notifications { page, unread_count: own.unread_count(tx)? })
 }
 
 /// Notes that the caller has read a notification, and gives it back. The first time counts.
@@ -145,7 +137,7 @@ impl Seen {
         Ok(())
     }
 
-    fn only(&mut self, unread: bool) {
+    fn narrow(&mut self, unread: bool) {
         self.sql.push_str(if unread { " AND n.read_at IS NULL" } else { " AND n.read_at IS NOT NULL" });
     }
 
