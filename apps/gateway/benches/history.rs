@@ -23,13 +23,13 @@ const RECORDS: u32 = 100_000;
 const TURNS: usize = 21;
 
 /// A row a second; a user, a kind of record, a field and a reason in a thousand are rare.
-fn fill(house: &TestOrganization) -> String {
+fn fill(house: &TestOrganization, lead: Uuid) -> String {
     let (org, rep, manager) = (house.id, house.rep.id, house.manager.id);
     format!(
         "INSERT INTO field_history (organization_id, id, seq, entity_type, entity_id, entity_version, field_name, old_value, \
          new_value, actor, changed_by, reason_code, request_id, change_set_id, changed_at, old_digest, new_digest, hash) \
          SELECT '{org}', gen_random_uuid(), 1000 + n, CASE WHEN n % 1000 = 7 THEN 'pipeline' WHEN n % 3 = 0 THEN 'deal' ELSE 'lead' END, \
-         md5((n % {RECORDS})::text)::uuid, 1 + n / {RECORDS}, \
+         CASE n % {RECORDS} WHEN 1 THEN '{lead}'::uuid ELSE md5((n % {RECORDS})::text)::uuid END, 1 + n / {RECORDS}, \
          CASE WHEN n % 1000 = 7 THEN 'name' WHEN n % 2 = 0 THEN 'score' ELSE 'status' END, '1', '2', 'user', \
          CASE WHEN n % 1000 = 9 THEN '{manager}'::uuid ELSE '{rep}'::uuid END, \
          CASE WHEN n % 1000 = 11 THEN 'correction' WHEN n % 50 = 0 THEN 'other' END, 'r', md5((n / 10)::text)::uuid, \
@@ -42,11 +42,11 @@ type Read<'r> = Box<dyn Fn(&mut Tx<'_>) -> Result<Page<FieldChange>> + 'r>;
 fn main() {
     let database = TestDatabase::new();
     let house = TestOrganization::new(&database, "acme");
+    let lead = house.admin.write(|tx| leads::create(tx, body(r#"{"lastName": "Ada"}"#))).unwrap().id.uuid();
     let began = instant();
-    psql(&database, &fill(&house));
+    psql(&database, &fill(&house, lead));
     println!("{ROWS} rows of {RECORDS} records, filled in {:.0} s\n", began.elapsed().as_secs_f64());
     println!("{:<44} {:>8} {:>10} {:>10} {:>12}", "", "rows", "µs", "seq scans", "rows visited");
-    let lead = Uuid::parse_str("c4ca4238a0b923820dcc509a6f75849b").unwrap();
     let recent = |query: &'static str| -> Read<'_> {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let query: Vec<_> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -65,7 +65,6 @@ fn main() {
         ("recent, a user who changed nothing", recent("userId=me")),
         ("recent, a common field", recent("fieldName=status")),
         ("recent, a rare field", recent("fieldName=name")),
-        ("recent, no such field", recent("fieldName=nothing")),
         ("recent, a common reason", recent("reasonCode=other")),
         ("recent, a rare reason", recent("reasonCode=correction")),
         ("recent, a day long ago", recent("from=2025-01-02&to=2025-01-03")),
@@ -82,18 +81,12 @@ fn measure(person: &Person, name: &str, read: &Read<'_>) {
     let mut told = None;
     for _ in 0..TURNS {
         let began = instant();
-        // A transaction of its own, of which PostgreSQL counts what it visits.
         told = person
             .write(|tx| {
-                let rows = read(tx).map(|page| page.items.len()).or_else(|error| match error {
-                    crm_core::Error::NotFound => Ok(0),
-                    error => Err(error),
-                })?;
-                let visited = tx.sql::<(BigInt, BigInt)>(
-                    "SELECT s.seq_scan, s.idx_tup_fetch FROM pg_stat_xact_user_tables s, organizations o \
-                     WHERE s.relname = 'field_history' AND o.organization_id = {org}",
-                );
-                Ok((rows, visited.one::<(i64, i64)>(tx)?))
+                let before = visited(tx)?;
+                let rows = read(tx)?.items.len();
+                let after = visited(tx)?;
+                Ok((rows, (after.0 - before.0, after.1 - before.1)))
             })
             .ok();
         times.push(began.elapsed().as_secs_f64() * 1e6);
@@ -101,6 +94,14 @@ fn measure(person: &Person, name: &str, read: &Read<'_>) {
     times.sort_by(f64::total_cmp);
     let (rows, (scans, visited)) = told.unwrap();
     println!("{name:<44} {rows:>8} {:>10.0} {scans:>10} {visited:>12}", times[TURNS / 2]);
+}
+
+/// How often the history was read from end to end and how many rows of it were found by an index, as PostgreSQL counts for
+/// this connection.
+fn visited(tx: &mut Tx<'_>) -> Result<(i64, i64)> {
+    let text = "SELECT s.seq_scan, s.idx_tup_fetch FROM pg_stat_xact_user_tables s, organizations o \
+                WHERE s.relname = 'field_history' AND o.organization_id = {org}";
+    tx.sql::<(BigInt, BigInt)>(text).one(tx)
 }
 
 /// A chain that was written by changes, and is walked whole.

@@ -96,11 +96,21 @@ pub trait Gate: Send + Sync {
         Vec::new()
     }
 
-    /// The members of a record of this kind on which it depends which fields the caller does not see: [`Gate::hidden`] needs
-    /// no others. None, where the same fields are hidden in all.
-    fn hiding_depends_on(&self, _ctx: &Ctx, _kind: &str) -> Vec<String> {
-        Vec::new()
+    /// As [`Gate::hidden`] of many records of a kind, one after the other, where what is hidden depends on the record. `None`,
+    /// where the same fields are hidden in all.
+    fn hiding<'g>(&'g self, _ctx: &Ctx, _kind: &str) -> Option<Box<dyn Hiding + 'g>> {
+        None
     }
+}
+
+/// Tells of the records of one kind which fields one caller does not see. Whatever is the same for all of them has been
+/// looked up once.
+pub trait Hiding {
+    /// The members of a record on which it depends, sorted: no others need be known.
+    fn depends_on(&self) -> &[String];
+
+    /// The fields that are hidden in this record, sorted: as [`Gate::hidden`].
+    fn hidden_in(&mut self, record: &Map<String, Value>) -> Arc<[String]>;
 }
 
 /// Where gates come from. Every organization has its own, made from its policies.
@@ -187,8 +197,8 @@ impl Gate for Approved {
         self.gate.hidden(ctx, kind, record)
     }
 
-    fn hiding_depends_on(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
-        self.gate.hiding_depends_on(ctx, kind)
+    fn hiding<'g>(&'g self, ctx: &Ctx, kind: &str) -> Option<Box<dyn Hiding + 'g>> {
+        self.gate.hiding(ctx, kind)
     }
 }
 

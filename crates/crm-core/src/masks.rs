@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use self::omitting::{Omitting, pick};
 use crate::{
     Ctx, Error, Result,
+    gate::Hiding,
     patch::object,
     record::{Field, Record},
 };
@@ -42,7 +43,7 @@ impl<R: Serialize> Serialize for Masked<'_, R> {
 /// # Errors
 /// [`Error::Internal`] where the record is no JSON object.
 pub fn masked<'r, R: Record>(ctx: &Ctx, record: &'r R) -> Result<Masked<'r, R>> {
-    Hidden::of::<R>(ctx).masked(ctx, record)
+    Hidden::of::<R>(ctx).masked(record)
 }
 
 /// Leaves out of a record what the caller does not see.
@@ -59,32 +60,48 @@ pub fn mask(ctx: &Ctx, kind: &str, members: &mut Map<String, Value>) {
 /// # Errors
 /// As [`masked`].
 pub fn masked_all<'r, R: Record>(ctx: &Ctx, records: &'r [R]) -> Result<Vec<Masked<'r, R>>> {
-    let hidden = Hidden::of::<R>(ctx);
-    records.iter().map(|record| hidden.masked(ctx, record)).collect()
+    let mut hidden = Hidden::of::<R>(ctx);
+    records.iter().map(|record| hidden.masked(record)).collect()
+}
+
+/// Those of the records in which the caller sees a field.
+///
+/// # Errors
+/// As [`masked`].
+pub(crate) fn seeing<R: Record>(ctx: &Ctx, records: Vec<R>, field: &str) -> Result<Vec<R>> {
+    let mut hidden = Hidden::of::<R>(ctx);
+    let mut seen = Vec::new();
+    for record in records {
+        if hidden.names_in(&record)?.iter().all(|name| name != field) {
+            seen.push(record);
+        }
+    }
+    Ok(seen)
 }
 
 /// What the caller does not see of a kind of record.
-struct Hidden {
+struct Hidden<'c> {
     /// In some of them, or where it does not depend on the record, in each.
     names: Arc<[String]>,
-    /// The members on which it depends.
-    depends_on: Vec<String>,
+    /// In one of them, where it depends on that.
+    depending: Option<Box<dyn Hiding + 'c>>,
 }
 
-impl Hidden {
-    fn of<R: Record>(ctx: &Ctx) -> Self {
+impl<'c> Hidden<'c> {
+    fn of<R: Record>(ctx: &'c Ctx) -> Self {
         let names = hidden::<R>(ctx);
-        let depends_on = if names.is_empty() { Vec::new() } else { ctx.gate.hiding_depends_on(ctx, R::KIND) };
-        Self { names: names.into(), depends_on }
+        let depending = if names.is_empty() { None } else { ctx.gate.hiding(ctx, R::KIND) };
+        Self { names: names.into(), depending }
     }
 
-    fn masked<'r, R: Record>(&self, ctx: &Ctx, record: &'r R) -> Result<Masked<'r, R>> {
-        let names = if self.depends_on.is_empty() {
-            Arc::clone(&self.names)
-        } else {
-            let members = pick(record, &self.depends_on).map_err(|error| Error::Internal(Box::new(error)))?;
-            ctx.gate.hidden(ctx, R::KIND, Some(&members)).into()
-        };
+    fn names_in<R: Record>(&mut self, record: &R) -> Result<Arc<[String]>> {
+        let Some(depending) = &mut self.depending else { return Ok(Arc::clone(&self.names)) };
+        let members = pick(record, depending.depends_on()).map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(depending.hidden_in(&members))
+    }
+
+    fn masked<'r, R: Record>(&mut self, record: &'r R) -> Result<Masked<'r, R>> {
+        let names = self.names_in(record)?;
         Ok(if names.is_empty() { Masked::Whole(record) } else { Masked::Part(record, names) })
     }
 }

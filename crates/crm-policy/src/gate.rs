@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crm_core::gate::{Action as Asked, Ask, Gate};
+use crm_core::gate::{Action as Asked, Ask, Gate, Hiding};
 use crm_core::proposals::Proposal;
 use crm_core::{Ctx, Error, Record, Result};
 use serde_json::{Map, Value};
 
 use crate::approvals::Approval;
-use crate::attributes::{Caller, Context, Facts};
+use crate::attributes::{Caller, Context, Facts, Resource};
 use crate::catalogue::catalogue;
 use crate::decisions::Decision;
 use crate::engine::{Engine, Request};
@@ -126,11 +126,11 @@ impl Gate for PolicyGate {
         judge(ask, decisions)
     }
 
-    fn hiding_depends_on(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
-        let (Some(mask), Some(resource)) = (self.mask(ctx, kind), catalogue().resource(kind)) else {
-            return Vec::new();
-        };
-        mask.depends_on(resource).into_iter().map(str::to_owned).collect()
+    fn hiding<'g>(&'g self, ctx: &Ctx, kind: &str) -> Option<Box<dyn Hiding + 'g>> {
+        let mask = self.mask(ctx, kind).filter(|mask| !mask.conditional.is_empty())?;
+        let resource = catalogue().resource(kind)?;
+        let depends_on = mask.depends_on(resource).into_iter().map(str::to_owned).collect();
+        Some(Box::new(Depending { mask, resource, caller: caller(ctx), depends_on, told: Vec::new() }))
     }
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
@@ -152,6 +152,33 @@ impl Gate for PolicyGate {
                 mask.hidden_in(&Context::new(&caller, &facts)).into_iter().map(str::to_owned).collect()
             }
         }
+    }
+}
+
+/// A mask that depends on the record, and who looks through it.
+struct Depending<'g> {
+    mask: &'g Mask,
+    resource: &'g Resource,
+    caller: Caller,
+    depends_on: Vec<String>,
+    /// What has been told, to be shared by all records of which it holds.
+    told: Vec<Arc<[String]>>,
+}
+
+impl Hiding for Depending<'_> {
+    fn depends_on(&self) -> &[String] {
+        &self.depends_on
+    }
+
+    fn hidden_in(&mut self, record: &Map<String, Value>) -> Arc<[String]> {
+        let facts = Facts::of(self.resource, record);
+        let names = self.mask.hidden_in(&Context::new(&self.caller, &facts));
+        if let Some(told) = self.told.iter().find(|told| told.iter().eq(&names)) {
+            return Arc::clone(told);
+        }
+        let names: Arc<[String]> = names.into_iter().map(str::to_owned).collect();
+        self.told.push(Arc::clone(&names));
+        names
     }
 }
 

@@ -205,3 +205,44 @@ fn references_do_not_tell_the_hidden_names_of_others() {
     };
     assert_eq!((label(server.rep()), label(server.admin())), (Value::Null, json!("Globex")));
 }
+
+#[test]
+fn a_conversion_does_not_tell_which_companies_there_are_by_what_is_hidden_of_them() {
+    let server = Server::governed();
+    let admin = server.admin();
+    let hide = |field: &str, condition: &Value| {
+        let policy = json!({"name": format!("No {field}"), "role": "SALES_REP", "action": "view_field",
+            "resource": "company", "field": field, "effect": "deny", "condition": condition});
+        admin.post("/api/policies", &policy).expect(201)["policy"]["id"].as_str().unwrap().to_owned()
+    };
+    let unowned = json!({"attr": "ownerId", "op": "isNull"});
+    let company = |name: &str, domain: &str, owner: Value| {
+        let body = json!({"name": name, "domain": domain, "ownerId": owner});
+        admin.post("/api/companies", &body).expect(201)["company"]["id"].clone()
+    };
+    let mine = json!(server.house.rep.id);
+    let hidden = company("Globex", "globex.example", Value::Null);
+    let seen = company("Globex", "globex.example", mine.clone());
+    let convert = |name: &str, email: &str| {
+        let lead = server.rep().post("/api/leads", &json!({"companyName": name, "email": email})).expect(201);
+        let path = format!("/api/leads/{}/convert", lead["lead"]["id"].as_str().unwrap());
+        server.rep().post(&path, &json!({"deal": "none", "contact": "none"})).expect(200)["company"]["id"].clone()
+    };
+    // By the domain, and by the name of who writes from an address that everybody can have.
+    let (by_domain, by_name) = (("Else", "a@globex.example"), ("Globex", "a@gmail.com"));
+    let found = || [by_domain, by_name].map(|(name, email)| convert(name, email));
+    assert_eq!(found(), [hidden.clone(), hidden.clone()], "the oldest, while nothing is hidden");
+    // That conversion has given it an owner; now nobody has it again.
+    let path = format!("/api/companies/{}", hidden.as_str().unwrap());
+    admin.patch(&path, &json!({"ownerId": null})).expect(200);
+    for field in ["name", "domain"] {
+        hide(field, &unowned);
+    }
+    assert_eq!(found(), [seen.clone(), seen.clone()], "the oldest of which the caller sees it");
+    for field in ["name", "domain"] {
+        hide(field, &Value::Null);
+    }
+    for made in found() {
+        assert!(made != hidden && made != seen, "a company of its own");
+    }
+}

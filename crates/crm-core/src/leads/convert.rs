@@ -10,6 +10,7 @@ use crate::{
     companies::{Company, CompanyFields},
     contacts::{Contact, ContactFields},
     deals::{self, Deal, DealFields},
+    masks,
     record::Record,
     select::Condition,
     text,
@@ -314,26 +315,32 @@ impl Source {
         (!FREE_MAIL.contains(&domain.as_str())).then_some(domain)
     }
 
-    /// The oldest company of the lead's domain, else of its company's very name, that the caller may see.
+    /// The oldest company of the lead's domain, else of its company's very name, that the caller may see. It is found by
+    /// nothing that is hidden from them, or the answer would tell what that is.
     fn existing_company(&self, tx: &mut Tx<'_>, name: &str) -> Result<Option<Id<Company>>> {
         if let Some(domain) = self.domain() {
             let same = Condition::Compare("domain".into(), "=", domain.into());
-            let select = tx.records::<Company>().and(same).order("created_at", false).limit(1);
-            if let Some(company) = Company::load(tx, select)?.first() {
+            if let Some(company) = alike(tx, same, "domain")?.first() {
                 return Ok(Some(company.id));
             }
         }
         let folded = text::fold(name);
         // What a company is searched by begins with its folded name.
         let begins = Condition::Compare("search_text".into(), "LIKE", text::begins(&folded).into());
-        let select = tx.records::<Company>().and(begins).order("created_at", false).limit(SAME_NAMES);
-        let companies = Company::load(tx, select)?;
+        let companies = alike(tx, begins, "name")?;
         Ok(companies.iter().find(|company| text::fold(&company.fields.name) == folded).map(|company| company.id))
     }
 }
 
-/// Among how many companies whose names begin alike the same name is looked for.
-const SAME_NAMES: i64 = 500;
+/// The oldest companies of a condition on a field, of those in which the caller sees that field.
+fn alike(tx: &mut Tx<'_>, condition: Condition, field: &str) -> Result<Vec<Company>> {
+    let select = tx.records::<Company>().and(condition).order("created_at", false).limit(MOST_ALIKE);
+    let companies = Company::load(tx, select)?;
+    masks::seeing(tx.ctx, companies, field)
+}
+
+/// Among how many companies of the same domain, or whose names begin alike, one is looked for.
+const MOST_ALIKE: i64 = 500;
 
 /// Where anybody can have an address, so that it says nothing about where they work.
 const FREE_MAIL: [&str; 24] = [
