@@ -101,7 +101,7 @@ fn measure(person: &Person, name: &str, read: &Read<'_>) {
 fn visited(tx: &mut Tx<'_>) -> Result<(i64, i64)> {
     let text = "SELECT s.seq_scan, s.idx_tup_fetch FROM pg_stat_xact_user_tables s, organizations o \
                 WHERE s.relname = 'field_history' AND o.organization_id = {org}";
-    tx.sql::<(BigInt, BigInt)>(text).one(tx)
+    Ok(tx.sql::<(BigInt, BigInt)>(text).one(tx)?)
 }
 
 /// A chain that was written by changes, and is walked whole.

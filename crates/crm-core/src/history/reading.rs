@@ -351,9 +351,11 @@ mod tests {
         ];
         let (from, to) = (narrowed("from", "2025-01-02"), narrowed("to", "2025-01-02"));
         cases.extend([&from, &to].map(|narrow| (narrow as &dyn Fn(&mut Filter), "field_history_changed_at_idx")));
-        let kinds = ["lead", "pipeline", "nothing"].map(|kind| narrowed("entityType", kind));
+        let rare_kinds = ["pipeline", "nothing"].map(|kind| narrowed("entityType", kind));
+        cases.extend(rare_kinds.iter().map(|narrow| (narrow as &dyn Fn(&mut Filter), "field_history_entity_type_idx")));
+        let common_kind = [narrowed("entityType", "lead")];
         cases.extend(
-            kinds
+            common_kind
                 .iter()
                 .chain(&by)
                 .chain(&named)

@@ -1,0 +1,1 @@
+DROP INDEX field_history_entity_type_idx;
