@@ -308,6 +308,8 @@ pub fn malformed(code: &'static str, detail: impl Into<String>) -> Error {
 /// A failure as a response; a few that only the transport knows have statuses of their own.
 pub fn refuse(error: Error, request_id: &str) -> HttpResponse {
     let status = match error.code() {
+        // The first of many slips in a body says nothing about the address.
+        _ if matches!(error, Error::Invalid(_)) => None,
         TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
         TOO_SLOW => Some(StatusCode::REQUEST_TIMEOUT),
         UNSUPPORTED => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),

@@ -67,3 +67,33 @@ fn everybody_has_their_own_and_sees_no_other_units() {
     assert_eq!(stranger["dailyFocus"]["items"], json!([]));
     assert_eq!(server.rep().get("/api/copilot/daily-focus?limit=1").refused(400), "unknown_parameter");
 }
+
+#[test]
+fn what_is_hidden_is_neither_told_nor_ranked_by() {
+    let server = Server::governed();
+    let lead = json!({"firstName": "Grace", "lastName": "Hopper", "score": 90, "ownerId": server.house.rep.id});
+    server.rep().post("/api/leads", &lead).expect(201);
+    assert_eq!(focus(&server).iter().map(codes).collect::<Vec<_>>(), [["hot_lead"]]);
+    let hide = |field: &str| {
+        let policy = json!({"name": format!("Hides {field}"), "role": "SALES_REP", "action": "view_field",
+            "resource": "lead", "field": field, "effect": "deny", "isActive": true});
+        server.admin().post("/api/policies", &policy).expect(201);
+    };
+    hide("firstName");
+    assert_eq!(focus(&server)[0]["title"], json!("Hopper"));
+    hide("score");
+    assert_eq!(focus(&server), Vec::<Value>::new(), "a score that is hidden makes no lead hot");
+}
+
+#[test]
+fn a_policy_on_an_unknown_field_or_on_a_part_of_one_is_a_body_that_does_not_fit() {
+    let server = Server::governed();
+    let try_on = |resource: &str| {
+        let policy = json!({"name": "P", "role": "SALES_REP", "action": "view_field", "resource": resource,
+            "effect": "deny"});
+        server.admin().post("/api/policies", &policy)
+    };
+    for (resource, code) in [("deal.nothing", "unknown_field"), ("deal.customFields.*", "field_not_applicable")] {
+        assert_eq!(try_on(resource).refused(422), code);
+    }
+}

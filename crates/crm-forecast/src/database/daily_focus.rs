@@ -152,6 +152,9 @@ impl Desk {
 
     /// The user's open deals, with their dates and figures, as far as the user sees them.
     fn put_deals(&mut self, tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
+        if !sees::<Deal>(tx, &["ownerId", "status"]) {
+            return Ok(());
+        }
         let select = own::<Deal>(tx, "owner_id", user).and(equal("status", "open")).limit(MOST);
         let deals = Deal::load(tx, select)?;
         if deals.is_empty() {
@@ -162,16 +165,19 @@ impl Desk {
         let stages: BTreeMap<_, _> = stages.into_iter().map(|stage| (stage.stage.id, stage)).collect();
         let exchange = Exchange::today(tx)?;
         let now = tx.ctx.now;
-        // Whoever does not see a value must not read it off the order either.
-        let sees = |fields: &[&str]| masks::check_uses(tx.ctx, Deal::KIND, fields).is_ok();
-        let (sees_value, sees_close_date) = (sees(&["value", "currency"]), sees(&["expectedCloseDate"]));
+        // Whoever does not see a field must not read it off the reasons or the order either.
+        let sees_age = sees::<Deal>(tx, &["stageId", "stageEnteredAt"]);
+        let sees_touch = sees_age && sees::<Deal>(tx, &["lastActivityAt"]);
+        let sees_value = sees_age && sees::<Deal>(tx, &["value", "currency", "probability"]);
+        let sees_close_date = sees::<Deal>(tx, &["expectedCloseDate"]);
         for deal in deals {
-            let candidate = self.put(Subject::Deal(deal.id), &deal.fields.title);
+            let candidate = self.put(Subject::Deal(deal.id), &deal_title(tx, &deal));
             candidate.expected_close_on = deal.fields.expected_close_date.filter(|_| sees_close_date);
             let Some(stage) = stages.get(&deal.fields.stage_id) else { continue };
             let age = days(now - deal.fields.stage_entered_at);
-            candidate.stage_age = stage.statistics.usual_days.map(|usual| (age, usual));
-            candidate.untouched_days = untouched_days(&deal, stage, scheduled.contains(&deal.id.uuid()), now);
+            candidate.stage_age = stage.statistics.usual_days.filter(|_| sees_age).map(|usual| (age, usual));
+            let is_scheduled = scheduled.contains(&deal.id.uuid());
+            candidate.untouched_days = untouched_days(&deal, stage, is_scheduled, now).filter(|_| sees_touch);
             candidate.figures = if sees_value { figures(&deal, stage, age, &exchange)? } else { None };
         }
         Ok(())
@@ -179,6 +185,9 @@ impl Desk {
 
     /// The user's deals that closed lately without a review.
     fn put_unreviewed(&mut self, tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
+        if !sees::<Deal>(tx, &["ownerId", "closedAt"]) {
+            return Ok(());
+        }
         let since = tx.ctx.now - TimeDelta::days(REVIEW_DAYS);
         let closed = Condition::Compare("closed_at".into(), ">=", since.into());
         let select = own::<Deal>(tx, "owner_id", user).and(closed).limit(MOST);
@@ -187,13 +196,16 @@ impl Desk {
                                 AND superseded_at IS NULL";
         let reviewed = ids(tx, REVIEWED, deals.iter().map(|deal| deal.id.uuid()).collect(), None)?;
         for deal in deals.iter().filter(|deal| !reviewed.contains(&deal.id.uuid())) {
-            self.put(Subject::Deal(deal.id), &deal.fields.title).is_review_missing = true;
+            self.put(Subject::Deal(deal.id), &deal_title(tx, deal)).is_review_missing = true;
         }
         Ok(())
     }
 
     /// The user's hot leads that nobody is in touch with.
     fn put_leads(&mut self, tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
+        if !sees::<Lead>(tx, &["ownerId", "score", "status", "doNotContact", "lastActivityAt"]) {
+            return Ok(());
+        }
         let before = tx.ctx.now - TimeDelta::days(LEAD_DAYS);
         let open: Vec<String> = ["new", "contacted", "qualified"].map(str::to_owned).to_vec();
         let select = own::<Lead>(tx, "owner_id", user)
@@ -207,13 +219,16 @@ impl Desk {
             .limit(MOST);
         for lead in Lead::load(tx, select)? {
             let score = lead.fields.score;
-            self.put(Subject::Lead(lead.id), &lead_title(&lead)).hot_lead_score = score;
+            self.put(Subject::Lead(lead.id), &lead_title(tx, &lead)).hot_lead_score = score;
         }
         Ok(())
     }
 
     /// The user's open tasks that are due by the end of today, each with what it is about.
     fn put_tasks(&mut self, tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
+        if !sees::<Task>(tx, &["assigneeId", "status", "dueAt"]) {
+            return Ok(());
+        }
         let tomorrow = tx.ctx.now + TimeDelta::days(1);
         let due = Condition::Compare("due_at".into(), "<=", tomorrow.into());
         let select = own::<Task>(tx, "assignee_id", user)
@@ -251,21 +266,36 @@ fn equal(column: &'static str, value: &str) -> Condition {
 /// The deal or lead that a task is about, where the user may see it; else the task itself.
 fn about(tx: &mut Tx<'_>, task: &Task) -> Result<(Subject, String)> {
     let found = match (task.fields.deal_id, task.fields.lead_id) {
-        (Some(id), _) => tx.find::<Deal>(id).map(|deal| (Subject::Deal(id), deal.fields.title)),
-        (_, Some(id)) => tx.find::<Lead>(id).map(|lead| (Subject::Lead(id), lead_title(&lead))),
+        (Some(id), _) => tx.find::<Deal>(id).map(|deal| (Subject::Deal(id), deal_title(tx, &deal))),
+        (_, Some(id)) => tx.find::<Lead>(id).map(|lead| (Subject::Lead(id), lead_title(tx, &lead))),
         _ => Err(Error::NotFound),
     };
     match found {
-        Err(Error::NotFound) => Ok((Subject::Task(task.id), task.fields.title.clone())),
+        Err(Error::NotFound) => {
+            let title = Some(task.fields.title.as_str()).filter(|_| sees::<Task>(tx, &["title"]));
+            Ok((Subject::Task(task.id), title.unwrap_or("Task").to_owned()))
+        }
         found => found,
     }
 }
 
-fn lead_title(lead: &Lead) -> String {
+/// Does the caller see these fields in every record of the kind?
+fn sees<R: Record>(tx: &Tx<'_>, fields: &[&str]) -> bool {
+    masks::check_uses(tx.ctx, R::KIND, fields).is_ok()
+}
+
+fn deal_title(tx: &Tx<'_>, deal: &Deal) -> String {
+    if sees::<Deal>(tx, &["title"]) { deal.fields.title.clone() } else { "Deal".to_owned() }
+}
+
+/// The lead's name, or what else the caller sees of it that tells one from another.
+fn lead_title(tx: &Tx<'_>, lead: &Lead) -> String {
     let fields = &lead.fields;
-    let name: Vec<_> = [&fields.first_name, &fields.last_name].into_iter().flatten().map(String::as_str).collect();
-    let other = || fields.company_name.clone().or_else(|| fields.email.clone()).unwrap_or_default();
-    if name.is_empty() { other() } else { name.join(" ") }
+    let seen = |name: &str, value: &Option<String>| value.clone().filter(|_| sees::<Lead>(tx, &[name]));
+    let names = [seen("firstName", &fields.first_name), seen("lastName", &fields.last_name)];
+    let name: Vec<String> = names.into_iter().flatten().collect();
+    let other = || seen("companyName", &fields.company_name).or_else(|| seen("email", &fields.email));
+    if name.is_empty() { other().unwrap_or_else(|| "Lead".to_owned()) } else { name.join(" ") }
 }
 
 /// Which of these deals have something planned.

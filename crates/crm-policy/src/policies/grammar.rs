@@ -164,7 +164,11 @@ impl Reader<'_> {
                 }
             }
             ResourcePattern::Exact(name) if name == root => Some(()),
-            ResourcePattern::Under(_) if policy.action.is_on_fields() => Some(()),
+            ResourcePattern::Under(name) if policy.action.is_on_fields() && name == root => Some(()),
+            // Fields are asked about one by one and whole: nothing is ever asked about a part of one.
+            ResourcePattern::Under(name) if policy.action.is_on_fields() => {
+                self.refuse(member, "field_not_applicable", format!("A field is covered whole: write “{name}”."))
+            }
             _ => {
                 let message = format!("{} is asked about the record: write “{root}”.", policy.action);
                 self.refuse("resource", "field_not_applicable", message)
@@ -218,6 +222,7 @@ mod tests {
             (json!({"field": "title"}), "/field", "field_not_applicable"),
             (json!({"action": "edit_field", "field": "tilte"}), "/field", "unknown_field"),
             (json!({"action": "edit_field", "resource": "deal.x"}), "/resource", "unknown_field"),
+            (json!({"action": "edit_field", "resource": "deal.title.*"}), "/resource", "field_not_applicable"),
             (json!({"action": "edit_field", "resource": "*", "field": "title"}), "/field", "field_not_applicable"),
             (json!({"isActive": "yes"}), "/isActive", "invalid_type"),
             (json!({"efect": "deny"}), "/efect", "unknown_member"),
