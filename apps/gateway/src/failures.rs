@@ -120,12 +120,13 @@ pub fn add(operation: &mut Value, endpoint: &Endpoint, edits: bool) {
 
 /// Shows an example of every JSON body that has none.
 pub fn show(operation: &mut Value, all: &Map<String, Value>) {
-    if let Some(body) = operation["requestBody"]["content"].get_mut("application/json") {
+    // Not by `[…]`, which would put a null where there is nothing.
+    if let Some(body) = operation.pointer_mut("/requestBody/content/application~1json") {
         let example = examples::request(&body["schema"], all);
         body.as_object_mut().map(|body| body.entry("example").or_insert(example));
     }
     for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-        if let Some(body) = response["content"].get_mut("application/json") {
+        if let Some(body) = response.pointer_mut("/content/application~1json") {
             let example = examples::response(&body["schema"], all);
             body.as_object_mut().map(|body| body.entry("example").or_insert(example));
         }

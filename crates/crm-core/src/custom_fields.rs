@@ -203,13 +203,18 @@ fn value(definitions: &[CustomField], key: &str, value: &Value) -> Result<(), Fi
         ("text", Value::String(text)) if text.contains('\0') => wrong("control_character", "Contains a NUL.".into()),
         ("text", Value::String(_)) | ("boolean", Value::Bool(_)) => Ok(()),
         ("number", Value::Number(number)) if decimal(&number.to_string()).is_some() => Ok(()),
-        ("date", Value::String(text)) if text.parse::<NaiveDate>().is_ok() => Ok(()),
+        ("date", Value::String(text)) if is_day(text) => Ok(()),
         ("select", Value::String(text)) if definition.fields.options.contains(text) => Ok(()),
         ("select", _) => wrong("not_allowed", format!("One of: {}.", definition.fields.options.join(", "))),
         ("date", _) => wrong("invalid_date", "A day as YYYY-MM-DD.".into()),
         ("boolean", _) => wrong("invalid_type", "true or false.".into()),
         (type_, _) => wrong("invalid_type", format!("A {type_}.")),
     }
+}
+
+/// Is it a day as it is stored and answered, `YYYY-MM-DD`? Filters compare the text.
+pub(crate) fn is_day(text: &str) -> bool {
+    text.len() == "YYYY-MM-DD".len() && text.parse::<NaiveDate>().is_ok()
 }
 
 /// What a list's parameter `customFields.<key>` asks for, in the type of the field.

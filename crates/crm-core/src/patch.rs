@@ -1,5 +1,5 @@
 //! A request's body for one record: a merge patch (RFC 7396), the reason for it, and the version it was made for.
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
@@ -7,6 +7,7 @@ use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKin
 
 use crate::{
     Error, Result, bodies,
+    custom_fields::is_day,
     error::{FieldError, camel},
     record::{COMMON, Field, FieldKind, Record},
 };
@@ -192,10 +193,17 @@ fn normalize(field: &Field, value: Value) -> Result<Value, FieldError> {
             Ok(if nothing { Value::Null } else { Value::String(text) })
         }
         (FieldKind::Instant, Value::String(text)) => match DateTime::parse_from_rfc3339(&text) {
+            // RFC 3339 knows years of four digits alone, and an offset may lead out of them.
+            Ok(at) if !(0..=9999).contains(&at.with_timezone(&Utc).year()) => {
+                Err(FieldError::new(field.name, "invalid_instant", INSTANT))
+            }
             Ok(at) => serde_json::to_value(at.with_timezone(&Utc).trunc_subsecs(6))
                 .map_err(|_| FieldError::new(field.name, "invalid_instant", INSTANT)),
             Err(_) => Err(FieldError::new(field.name, "invalid_instant", INSTANT)),
         },
+        (FieldKind::Date, Value::String(text)) if !is_day(&text) => {
+            Err(FieldError::new(field.name, "invalid_date", DAY))
+        }
         (FieldKind::Tags, Value::Array(words)) => words.into_iter().map(|word| tag(field, word)).collect(),
         (FieldKind::Custom | FieldKind::Json, value) if holds_nul(&value) => Err(control_character(field, '\0')),
         (FieldKind::Choice(words), value) if !value.is_null() && !value.is_string() => Err(choice(field, words)),
@@ -226,6 +234,7 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
+const DAY: &str = "A day as YYYY-MM-DD, such as 2025-12-16.";
 const INSTANT: &str = "An instant in RFC 3339, such as 2025-12-16T10:00:00Z.";
 
 fn forbidden(c: char, kind: FieldKind) -> bool {
@@ -292,7 +301,7 @@ fn type_error(field: &Field, given: Option<&Value>, error: &serde_json::Error) -
         }
         FieldKind::Int => said("A whole number that fits 32 bits.".into()),
         FieldKind::Bool => said("true or false.".into()),
-        FieldKind::Date => FieldError::new(field.name, "invalid_date", "A day as YYYY-MM-DD, such as 2025-12-16."),
+        FieldKind::Date => FieldError::new(field.name, "invalid_date", DAY),
         FieldKind::Instant => FieldError::new(field.name, "invalid_instant", INSTANT),
         FieldKind::Tags => said("A list of texts.".into()),
         FieldKind::Reference(_) => FieldError::new(field.name, "unknown_reference", "There is no such record."),

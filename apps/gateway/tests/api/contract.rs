@@ -245,3 +245,20 @@ fn a_reason_lands_in_the_history_with_its_change() {
         assert_eq!((&rows[0]["reasonCode"], &rows[0]["note"]), (&body["reasonCode"], &body["note"]), "{kind}");
     }
 }
+
+#[test]
+fn days_and_instants_are_taken_in_the_form_in_which_they_are_answered() {
+    let server = Server::start();
+    let field = json!({"entityType": "company", "key": "renewal", "label": "Renewal", "type": "date"});
+    server.admin().post("/api/custom-fields", &field).expect(201);
+    let company =
+        |day: &str| server.rep().post("/api/companies", &json!({"name": "Acme", "customFields": {"renewal": day}}));
+    company("2026-01-01").expect(201);
+    assert_eq!(company("2026-1-1").refused(422), "invalid_date");
+    let deal = |day: &str| server.rep().post("/api/deals", &json!({"title": "Acme", "expectedCloseDate": day}));
+    deal("2026-01-01").expect(201);
+    assert_eq!(deal("2026-1-1").refused(422), "invalid_date");
+    let task = |at: &str| server.rep().post("/api/tasks", &json!({"title": "Call", "dueAt": at}));
+    assert_eq!(task("9999-12-31T13:59:59-10:00").expect(201)["task"]["dueAt"], json!("9999-12-31T23:59:59Z"));
+    assert_eq!(task("9999-12-31T23:59:59-10:00").refused(422), "invalid_instant");
+}

@@ -37,6 +37,18 @@ fn every_operation_tells_all_there_is_to_know() {
 }
 
 #[test]
+fn nothing_is_null_where_the_standard_wants_an_object() {
+    let document = document::document();
+    for (name, operation) in operations(&document) {
+        let bodies =
+            operation.get("requestBody").into_iter().chain(operation["responses"].as_object().unwrap().values());
+        for body in bodies {
+            assert!(body.get("content").is_none_or(Value::is_object), "{name}: {body}");
+        }
+    }
+}
+
+#[test]
 fn a_problem_is_the_one_that_goes_over_the_wire() {
     let document = document::document();
     let required = document["components"]["schemas"]["Problem"]["required"].as_array().unwrap();
@@ -107,9 +119,11 @@ fn versions_limits_and_addresses_are_told_where_they_come() {
     let document = document::document();
     for (name, operation) in operations(&document) {
         let responses = operation["responses"].as_object().unwrap();
-        let guarded =
-            operation["parameters"].as_array().unwrap().iter().any(|p| p["$ref"] == "#/components/parameters/IfMatch");
-        assert_eq!(guarded, responses.contains_key("412"), "{name}");
+        let takes = |name: &str| {
+            let reference = format!("#/components/parameters/{name}");
+            operation["parameters"].as_array().unwrap().iter().any(|p| p["$ref"] == *reference)
+        };
+        assert_eq!(takes("IfMatch"), responses.contains_key("412"), "{name}");
         for (status, response) in responses {
             let is_problem = response.get("$ref").is_some();
             assert!(is_problem || response["headers"]["X-Request-Id"].is_object(), "{name} {status}");
@@ -120,9 +134,11 @@ fn versions_limits_and_addresses_are_told_where_they_come() {
             );
         }
         let has_body = operation.get("requestBody").is_some();
-        for status in ["408", "413", "415", "422"] {
+        for status in ["408", "413", "415"] {
             assert_eq!(has_body, responses.contains_key(status), "{name} {status}");
         }
+        // A key that was given with another body is a 422 too.
+        assert_eq!(has_body || takes("IdempotencyKey"), responses.contains_key("422"), "{name}");
     }
     for status in ["429", "503"] {
         assert!(document["components"]["responses"][format!("Problem{status}")]["headers"]["Retry-After"].is_object());
