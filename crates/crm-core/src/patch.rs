@@ -192,15 +192,13 @@ fn normalize(field: &Field, value: Value) -> Result<Value, FieldError> {
             let nothing = text.is_empty() && !field.required;
             Ok(if nothing { Value::Null } else { Value::String(text) })
         }
-        (FieldKind::Instant, Value::String(text)) => match DateTime::parse_from_rfc3339(&text) {
+        (FieldKind::Instant, Value::String(text)) => DateTime::parse_from_rfc3339(&text)
+            .ok()
+            .map(|at| at.with_timezone(&Utc).trunc_subsecs(6))
             // RFC 3339 knows years of four digits alone, and an offset may lead out of them.
-            Ok(at) if !(0..=9999).contains(&at.with_timezone(&Utc).year()) => {
-                Err(FieldError::new(field.name, "invalid_instant", INSTANT))
-            }
-            Ok(at) => serde_json::to_value(at.with_timezone(&Utc).trunc_subsecs(6))
-                .map_err(|_| FieldError::new(field.name, "invalid_instant", INSTANT)),
-            Err(_) => Err(FieldError::new(field.name, "invalid_instant", INSTANT)),
-        },
+            .filter(|at| (0..=9999).contains(&at.year()))
+            .and_then(|at| serde_json::to_value(at).ok())
+            .ok_or_else(|| FieldError::new(field.name, "invalid_instant", INSTANT)),
         (FieldKind::Date, Value::String(text)) if !is_day(&text) => {
             Err(FieldError::new(field.name, "invalid_date", DAY))
         }

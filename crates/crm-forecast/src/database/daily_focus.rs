@@ -112,7 +112,8 @@ pub fn read(tx: &mut Tx<'_>) -> Result<DailyFocus> {
     let settings = organizations::read(tx)?.fields;
     let zone: Tz = settings.timezone.parse().map_err(|_| Error::internal("an unknown time zone"))?;
     let (now, today) = (tx.ctx.now, tx.ctx.now.with_timezone(&zone).date_naive());
-    let mut desk = Desk { today, zone, things: BTreeMap::new() };
+    let sight = Sight { deals: Seen::of::<Deal>(tx), leads: Seen::of::<Lead>(tx), tasks: Seen::of::<Task>(tx) };
+    let mut desk = Desk { today, zone, sight, things: BTreeMap::new() };
     desk.put_deals(tx, user)?;
     desk.put_unreviewed(tx, user)?;
     desk.put_leads(tx, user)?;
@@ -127,7 +128,32 @@ pub fn read(tx: &mut Tx<'_>) -> Result<DailyFocus> {
 struct Desk {
     today: NaiveDate,
     zone: Tz,
+    sight: Sight,
     things: BTreeMap<Subject, (String, Candidate<Subject, Id<Task>>)>,
+}
+
+/// What the user sees of each kind of record. Whoever does not see a field must not read it off a title, a reason or the
+/// order either.
+struct Sight {
+    deals: Seen,
+    leads: Seen,
+    tasks: Seen,
+}
+
+/// A kind of record by the fields that the user does not see in each of them, looked up once for all of them.
+struct Seen {
+    hidden: Vec<String>,
+}
+
+impl Seen {
+    fn of<R: Record>(tx: &Tx<'_>) -> Self {
+        Self { hidden: masks::hidden::<R>(tx.ctx) }
+    }
+
+    /// Does the user see all these fields?
+    fn has(&self, fields: &[&str]) -> bool {
+        self.hidden.iter().all(|hidden| !fields.contains(&hidden.as_str()))
+    }
 }
 
 impl Desk {
@@ -152,7 +178,7 @@ impl Desk {
 
     /// The user's open deals, with their dates and figures, as far as the user sees them.
     fn put_deals(&mut self, tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
-        if !sees::<Deal>(tx, &["ownerId", "status"]) {
+        if !self.sight.deals.has(&["ownerId", "status"]) {
             return Ok(());
         }
         let select = own::<Deal>(tx, "owner_id", user).and(equal("status", "open")).limit(MOST);
@@ -165,13 +191,13 @@ impl Desk {
         let stages: BTreeMap<_, _> = stages.into_iter().map(|stage| (stage.stage.id, stage)).collect();
         let exchange = Exchange::today(tx)?;
         let now = tx.ctx.now;
-        // Whoever does not see a field must not read it off the reasons or the order either.
-        let sees_age = sees::<Deal>(tx, &["stageId", "stageEnteredAt"]);
-        let sees_touch = sees_age && sees::<Deal>(tx, &["lastActivityAt"]);
-        let sees_value = sees_age && sees::<Deal>(tx, &["value", "currency", "probability"]);
-        let sees_close_date = sees::<Deal>(tx, &["expectedCloseDate"]);
+        let seen = &self.sight.deals;
+        let sees_age = seen.has(&["stageId", "stageEnteredAt"]);
+        let sees_touch = sees_age && seen.has(&["lastActivityAt"]);
+        let sees_value = sees_age && seen.has(&["value", "currency", "probability"]);
+        let sees_close_date = seen.has(&["expectedCloseDate"]);
         for deal in deals {
-            let candidate = self.put(Subject::Deal(deal.id), &deal_title(tx, &deal));
+            let candidate = self.put(Subject::Deal(deal.id), &self.deal_title(&deal));
             candidate.expected_close_on = deal.fields.expected_close_date.filter(|_| sees_close_date);
             let Some(stage) = stages.get(&deal.fields.stage_id) else { continue };
             let age = days(now - deal.fields.stage_entered_at);
@@ -185,7 +211,7 @@ impl Desk {
 
     /// The user's deals that closed lately without a review.
     fn put_unreviewed(&mut self, tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
-        if !sees::<Deal>(tx, &["ownerId", "closedAt"]) {
+        if !self.sight.deals.has(&["ownerId", "closedAt"]) {
             return Ok(());
         }
         let since = tx.ctx.now - TimeDelta::days(REVIEW_DAYS);
@@ -196,14 +222,14 @@ impl Desk {
                                 AND superseded_at IS NULL";
         let reviewed = ids(tx, REVIEWED, deals.iter().map(|deal| deal.id.uuid()).collect(), None)?;
         for deal in deals.iter().filter(|deal| !reviewed.contains(&deal.id.uuid())) {
-            self.put(Subject::Deal(deal.id), &deal_title(tx, deal)).is_review_missing = true;
+            self.put(Subject::Deal(deal.id), &self.deal_title(deal)).is_review_missing = true;
         }
         Ok(())
     }
 
     /// The user's hot leads that nobody is in touch with.
     fn put_leads(&mut self, tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
-        if !sees::<Lead>(tx, &["ownerId", "score", "status", "doNotContact", "lastActivityAt"]) {
+        if !self.sight.leads.has(&["ownerId", "score", "status", "doNotContact", "lastActivityAt"]) {
             return Ok(());
         }
         let before = tx.ctx.now - TimeDelta::days(LEAD_DAYS);
@@ -219,14 +245,14 @@ impl Desk {
             .limit(MOST);
         for lead in Lead::load(tx, select)? {
             let score = lead.fields.score;
-            self.put(Subject::Lead(lead.id), &lead_title(tx, &lead)).hot_lead_score = score;
+            self.put(Subject::Lead(lead.id), &self.lead_title(&lead)).hot_lead_score = score;
         }
         Ok(())
     }
 
     /// The user's open tasks that are due by the end of today, each with what it is about.
     fn put_tasks(&mut self, tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
-        if !sees::<Task>(tx, &["assigneeId", "status", "dueAt"]) {
+        if !self.sight.tasks.has(&["assigneeId", "status", "dueAt"]) {
             return Ok(());
         }
         let tomorrow = tx.ctx.now + TimeDelta::days(1);
@@ -242,7 +268,7 @@ impl Desk {
             if days_over < 0 {
                 continue;
             }
-            let (subject, title) = about(tx, &task)?;
+            let (subject, title) = self.about(tx, &task)?;
             let candidate = self.put(subject, &title);
             if days_over > 0 {
                 candidate.overdue_task.get_or_insert((task.id, days_over));
@@ -251,6 +277,37 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    /// The deal or lead that a task is about, where the user may see it; else the task itself.
+    fn about(&self, tx: &mut Tx<'_>, task: &Task) -> Result<(Subject, String)> {
+        let found = match (task.fields.deal_id, task.fields.lead_id) {
+            (Some(id), _) => tx.find::<Deal>(id).map(|deal| (Subject::Deal(id), self.deal_title(&deal))),
+            (_, Some(id)) => tx.find::<Lead>(id).map(|lead| (Subject::Lead(id), self.lead_title(&lead))),
+            _ => Err(Error::NotFound),
+        };
+        match found {
+            Err(Error::NotFound) => {
+                let title = if self.sight.tasks.has(&["title"]) { &task.fields.title } else { "Task" };
+                Ok((Subject::Task(task.id), title.to_owned()))
+            }
+            found => found,
+        }
+    }
+
+    fn deal_title(&self, deal: &Deal) -> String {
+        let title = if self.sight.deals.has(&["title"]) { &deal.fields.title } else { "Deal" };
+        title.to_owned()
+    }
+
+    /// The lead's name, or what else the user sees of it that tells one from another.
+    fn lead_title(&self, lead: &Lead) -> String {
+        let fields = &lead.fields;
+        let seen = |name: &str, value: &Option<String>| value.clone().filter(|_| self.sight.leads.has(&[name]));
+        let names = [seen("firstName", &fields.first_name), seen("lastName", &fields.last_name)];
+        let name: Vec<String> = names.into_iter().flatten().collect();
+        let other = || seen("companyName", &fields.company_name).or_else(|| seen("email", &fields.email));
+        if name.is_empty() { other().unwrap_or_else(|| "Lead".to_owned()) } else { name.join(" ") }
     }
 }
 
@@ -261,41 +318,6 @@ fn own<R: Record>(tx: &Tx<'_>, column: &'static str, user: Id<User>) -> Select<R
 
 fn equal(column: &'static str, value: &str) -> Condition {
     Condition::Compare(column.into(), "=", value.into())
-}
-
-/// The deal or lead that a task is about, where the user may see it; else the task itself.
-fn about(tx: &mut Tx<'_>, task: &Task) -> Result<(Subject, String)> {
-    let found = match (task.fields.deal_id, task.fields.lead_id) {
-        (Some(id), _) => tx.find::<Deal>(id).map(|deal| (Subject::Deal(id), deal_title(tx, &deal))),
-        (_, Some(id)) => tx.find::<Lead>(id).map(|lead| (Subject::Lead(id), lead_title(tx, &lead))),
-        _ => Err(Error::NotFound),
-    };
-    match found {
-        Err(Error::NotFound) => {
-            let title = Some(task.fields.title.as_str()).filter(|_| sees::<Task>(tx, &["title"]));
-            Ok((Subject::Task(task.id), title.unwrap_or("Task").to_owned()))
-        }
-        found => found,
-    }
-}
-
-/// Does the caller see these fields in every record of the kind?
-fn sees<R: Record>(tx: &Tx<'_>, fields: &[&str]) -> bool {
-    masks::check_uses(tx.ctx, R::KIND, fields).is_ok()
-}
-
-fn deal_title(tx: &Tx<'_>, deal: &Deal) -> String {
-    if sees::<Deal>(tx, &["title"]) { deal.fields.title.clone() } else { "Deal".to_owned() }
-}
-
-/// The lead's name, or what else the caller sees of it that tells one from another.
-fn lead_title(tx: &Tx<'_>, lead: &Lead) -> String {
-    let fields = &lead.fields;
-    let seen = |name: &str, value: &Option<String>| value.clone().filter(|_| sees::<Lead>(tx, &[name]));
-    let names = [seen("firstName", &fields.first_name), seen("lastName", &fields.last_name)];
-    let name: Vec<String> = names.into_iter().flatten().collect();
-    let other = || seen("companyName", &fields.company_name).or_else(|| seen("email", &fields.email));
-    if name.is_empty() { other().unwrap_or_else(|| "Lead".to_owned()) } else { name.join(" ") }
 }
 
 /// Which of these deals have something planned.
