@@ -2,19 +2,26 @@
 //! since both share the machine with their load generator and with whatever else runs on it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 use std::{
-    io::BufReader,
-    net::TcpStream,
     process::Command,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use crm_core::{
-    clock,
+    Door, clock,
+    database::{Database, Settings},
     testing::{Person, TestDatabase, TestOrganization},
 };
+use crm_policy::PolicyGates;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use self::wire::{between, exchange, get, instant, psql, request, serve};
+use self::wire::{between, get, instant, psql, request, serve};
 
 mod wire;
 
@@ -23,6 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const DEALS: usize = 100_000;
 const CLIENTS: usize = 16;
+const THREADS: usize = 2;
 const SPELL: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 3;
 
@@ -35,23 +43,30 @@ struct Case {
 
 fn main() {
     let database = TestDatabase::new();
-    let house = TestOrganization::new(&database, "acme");
+    let house = TestOrganization::judged_by(&database, "acme", Arc::new(PolicyGates::new()));
     psql(&database, &fill(&house));
-    let address = serve(&house.door);
+    // As `heimdell serve` has it, and not as small as the pools of tests.
+    let pool = Database::open(&database.url(), Settings::default()).unwrap();
+    let address = serve(&Door::new(pool, Arc::new(PolicyGates::new())));
     let admin = Person::sign_in(&house.door, &house.admin.email, clock::now()).unwrap();
     let token = admin.caller.bearer.as_ref().unwrap().expose();
     println!("{DEALS} deals; {CLIENTS} clients; {ROUNDS} rounds of {} s each, in turns\n", SPELL.as_secs());
-    println!("{:<34} {:>12} {:>12} {:>8}", "", "HTTP req/s", "pgbench tps", "ratio");
+    println!(
+        "{:<30} {:>11} {:>12} {:>6} {:>24} {:>11}",
+        "", "HTTP req/s", "pgbench tps", "ratio", "CPU µs (server + PG)", "PG alone"
+    );
     for case in cases(&database, &address, token, &house) {
-        let mut ratios = Vec::new();
-        let (mut ours, mut bare) = (0.0, 0.0);
+        let (mut ratios, mut last) = (Vec::new(), [(0.0, 0.0, 0.0); 2]);
         for _ in 0..ROUNDS {
-            ours = requests_per_second(&address, token, &case.path);
-            bare = pgbench(&database, &case.sql);
-            ratios.push(ours / bare);
+            let ours = measured(&database, || requests_per_second(&address, token, &case.path));
+            let bare = measured(&database, || pgbench(&database, &case.sql));
+            ratios.push(ours.0 / bare.0);
+            last = [ours, bare];
         }
         ratios.sort_by(f64::total_cmp);
-        println!("{:<34} {ours:>12.0} {bare:>12.0} {:>8.2}", case.name, ratios[ROUNDS / 2]);
+        let [(ours, server, postgres), (bare, _, alone)] = last;
+        let cpu = format!("{:.0} ({server:.0} + {postgres:.0})", server + postgres);
+        println!("{:<30} {ours:>11.0} {bare:>12.0} {:>6.2} {cpu:>24} {alone:>11.0}", case.name, ratios[ROUNDS / 2]);
     }
     deep_pages(&address, token);
 }
@@ -132,24 +147,97 @@ fn pgbench(database: &TestDatabase, sql: &str) -> f64 {
     between(&text, "tps = ", " ").parse().unwrap()
 }
 
+/// Runs `work`, which says how often a second it was done, and tells how many µs of processor time each took in this
+/// program, its clients apart, and in the database's processes.
+fn measured(database: &TestDatabase, work: impl FnOnce() -> f64) -> (f64, f64, f64) {
+    let name = database.name();
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            std::thread::sleep(SPELL / 8);
+            let (began, server, postgres) = (instant(), server_time(), postgres_time(name));
+            std::thread::sleep(SPELL * 3 / 4);
+            let seconds = began.elapsed().as_secs_f64();
+            ((server_time() - server) / seconds, (postgres_time(name) - postgres) / seconds)
+        });
+        let rate = work();
+        let (server, postgres) = load.join().unwrap();
+        (rate, server / rate, postgres / rate)
+    })
+}
+
+/// µs of processor time of the threads of this program that are no clients.
+fn server_time() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
+        .map(|stat| time(&stat, "client"))
+        .sum()
+}
+
+/// µs of processor time of the processes that serve this database.
+fn postgres_time(database: &str) -> f64 {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let serves = |process: &std::path::Path| {
+        std::fs::read_to_string(process.join("cmdline"))
+            .is_ok_and(|line| line.starts_with("postgres: ") && line.contains(database))
+    };
+    let stats = processes.map(|process| process.path()).filter(|path| serves(path));
+    stats.filter_map(|path| std::fs::read_to_string(path.join("stat")).ok()).map(|stat| time(&stat, "client")).sum()
+}
+
+/// The µs that a line of `/proc/…/stat` tells (proc(5): ticks of 10 ms), unless it is of a thread of this name.
+fn time(stat: &str, except: &str) -> f64 {
+    let (name, rest) = stat.rsplit_once(')').unwrap();
+    if name.ends_with(except) {
+        return 0.0;
+    }
+    rest.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap() * 10_000.0).sum()
+}
+
+/// As many clients as pgbench has, on as many threads as it has.
 fn requests_per_second(address: &str, token: &str, path: &str) -> f64 {
     let (done, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let request = request(address, token, path);
     let began = instant();
     std::thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            scope.spawn(|| {
-                let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
-                let (request, mut body) = (request(address, token, path), Vec::new());
-                while !over.load(Ordering::Relaxed) {
-                    exchange(&mut stream, &request, &mut body);
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            });
+        for _ in 0..THREADS {
+            let clients = std::thread::Builder::new().name("client".into());
+            let run = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+                let clients = (0..CLIENTS / THREADS).map(|_| client(address, &request, &done, &over));
+                runtime.block_on(futures_util::future::join_all(clients));
+            };
+            clients.spawn_scoped(scope, run).unwrap();
         }
         std::thread::sleep(SPELL);
         over.store(true, Ordering::Relaxed);
     });
     done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+}
+
+async fn client(address: &str, request: &[u8], done: &AtomicUsize, over: &AtomicBool) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut buffer = vec![0; 256 * 1024];
+    while !over.load(Ordering::Relaxed) {
+        stream.write_all(request).await.unwrap();
+        let (mut read, mut whole) = (0, usize::MAX);
+        while read < whole {
+            read += stream.read(&mut buffer[read..]).await.unwrap();
+            if whole == usize::MAX {
+                whole = length(&buffer[..read]).unwrap_or(usize::MAX);
+            }
+        }
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How long an answer is, once its head is there.
+fn length(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&answer[..head]).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    let body: usize = between(text, "content-length: ", "\r").parse().unwrap();
+    Some(head + body)
 }
 
 /// Walks a thousand pages and compares what the last ones cost with what the first ones did.

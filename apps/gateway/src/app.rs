@@ -12,7 +12,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpRequest, HttpResponse,
+    Error, HttpMessage, HttpRequest, HttpResponse, Resource, Scope,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -109,26 +109,43 @@ pub fn mount(config: &mut web::ServiceConfig, endpoints: Vec<Endpoint>) {
     }
     // `/deals/export` before `/deals/{id}`: a place matches anything, so fixed words come first.
     addresses.sort_by_key(|(path, _)| path.split('/').map(|part| part.starts_with('{')).collect::<Vec<_>>());
+    // Routers try one address after the other: those below one collection are tried only where its name fits.
+    let mut collections: Vec<(String, Vec<Resource>)> = Vec::new();
     for (path, list) in addresses {
+        let (collection, rest) = collection(path);
         let mut known: Vec<_> = list.iter().map(|endpoint| endpoint.method.to_string()).collect();
         if known.iter().any(|method| method == "GET") {
             known.push("HEAD".into());
         }
         let allow = known.join(", ");
-        let mut resource = web::resource(path);
+        let mut resource = web::resource(rest);
         for endpoint in list {
             resource = resource.route(endpoint.route);
         }
-        config.service(resource.default_service(web::to(move |request: HttpRequest| {
+        let resource = resource.default_service(web::to(move |request: HttpRequest| {
             let problem = Problem::method_not_allowed(&allow, &RequestId::of(&request));
             std::future::ready(problem.response())
-        })));
+        }));
+        match collections.iter_mut().find(|(name, _)| name == collection) {
+            Some((_, resources)) => resources.push(resource),
+            None => collections.push((collection.to_owned(), vec![resource])),
+        }
+    }
+    for (collection, resources) in collections {
+        config.service(resources.into_iter().fold(web::scope(&collection), Scope::service));
     }
     config.default_service(web::to(|request: HttpRequest| {
         let detail = "There is nothing at this address. /docs lists all there is.";
         let problem = Problem::new(StatusCode::NOT_FOUND, "unknown_address", detail, &RequestId::of(&request));
         std::future::ready(problem.response())
     }));
+}
+
+/// `/api/deals` and `/{id}` of `/api/deals/{id}`; `/health` and nothing of `/health`.
+fn collection(path: &str) -> (&str, &str) {
+    let depth = if path.starts_with("/api/") { 3 } else { 2 };
+    let end = path.match_indices('/').nth(depth - 1).map_or(path.len(), |(at, _)| at);
+    path.split_at(end)
 }
 
 /// Goes around every request: names it, answers a panic with a problem, sets the headers that keep browsers honest,

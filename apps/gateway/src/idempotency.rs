@@ -1,6 +1,6 @@
 //! The header `Idempotency-Key`: a POST that is sent again is done once and answered again.
 use actix_web::{HttpRequest, http::Method};
-use crm_core::{Kind, Result, Tx};
+use crm_core::{Error, Kind, Result, Tx};
 use crm_ops::idempotency::{self, Claim, IdempotencyKey, KeyError};
 
 use crate::{call::malformed, problem::Problem, reply::Answer};
@@ -33,15 +33,15 @@ impl Attempt {
         self.key.is_some()
     }
 
-    /// Refuses a key where none can be honoured: what would have to be kept is a token or a password, or there is nobody
-    /// yet to whom the key could belong.
+    /// Passes a key over where no answer can be kept: it would be a token or tell of a password, or there is nobody yet to
+    /// whom the key could belong. Clients that send one with every POST are not refused for it.
     ///
     /// # Errors
-    /// [`Malformed`](crm_core::Error::Malformed) where there is a key.
-    pub fn refuse_key(&self) -> Result<()> {
-        match self.key {
-            None => Ok(()),
-            Some(_) => Err(malformed("idempotency_key_not_accepted", format!("This operation takes no {HEADER}."))),
+    /// [`Malformed`](crm_core::Error::Malformed) for a bad key.
+    pub fn pass_over(&self) -> Result<()> {
+        match &self.key {
+            Some(Err(error)) => Err(bad_key(error)),
+            _ => Ok(()),
         }
     }
 
@@ -80,7 +80,7 @@ impl Attempt {
     ) -> Result<Answer> {
         let key = match &self.key {
             None => return work(tx),
-            Some(Err(error)) => return Err(malformed("invalid_idempotency_key", error.to_string())),
+            Some(Err(error)) => return Err(bad_key(error)),
             Some(Ok(key)) => key,
         };
         let (method, content) = (self.method.as_str(), idempotency::digest(content));
@@ -93,4 +93,8 @@ impl Attempt {
         idempotency::keep(tx, &claimed, &answer.to_keep()?)?;
         Ok(answer)
     }
+}
+
+fn bad_key(error: &KeyError) -> Error {
+    malformed("invalid_idempotency_key", error.to_string())
 }

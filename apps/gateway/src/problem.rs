@@ -70,6 +70,7 @@ impl Problem {
                 tracing::error!(request_id, cause = &**cause as &dyn std::error::Error, "internal error");
             }
             Error::Unavailable(why) => tracing::warn!(request_id, why, "the database is not available"),
+            Error::Contended(why) => tracing::warn!(request_id, why, "a wait for others' changes was given up"),
             _ => {}
         }
         let mut problem = Self::new(status(error.kind()), error.code(), error.to_string(), request_id);

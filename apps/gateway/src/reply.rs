@@ -55,7 +55,12 @@ impl Answer {
     /// # Errors
     /// [`Error::Internal`] where it cannot be written as JSON.
     pub fn json(body: &impl Serialize) -> Result<Self> {
-        let mut bytes = Vec::with_capacity(1024);
+        Self::json_of(body, 1024)
+    }
+
+    /// As [`Answer::json`], of about so many bytes.
+    fn json_of(body: &impl Serialize, size: usize) -> Result<Self> {
+        let mut bytes = Vec::with_capacity(size);
         serde_json::to_writer(&mut bytes, body).map_err(|e| Error::Internal(Box::new(e)))?;
         Ok(Self::new(StatusCode::OK, "application/json", bytes))
     }
@@ -91,7 +96,7 @@ impl Answer {
     /// # Errors
     /// As [`Answer::json`].
     pub fn page<T: Serialize>(name: &str, page: &Page<T>) -> Result<Self> {
-        Self::json(&Listing(name, page))
+        Self::json_of(&Listing(name, page), 1024 * (1 + page.items.len()))
     }
 
     /// 204.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Error, FieldError, Id, Patch, Reason, Result, Tx, bodies, filters,
+    Error, FieldError, Id, Kind, Patch, Reason, Result, Tx, bodies, filters,
     gate::{Action, Ask},
     page,
     record::Record,
@@ -134,7 +134,7 @@ impl BulkOutcome {
     fn add(&mut self, id: String, done: Result<BulkStatus>) -> Result<()> {
         let (status, error) = match done {
             Ok(status) => (status, None),
-            Err(error @ (Error::Malformed { .. } | Error::Unavailable(_) | Error::Internal(_))) => return Err(error),
+            Err(error) if error.is_outage() || error.kind() == Kind::Malformed => return Err(error),
             Err(error) => (BulkStatus::Failed, Some(BulkError::from(error))),
         };
         let count = match status {

@@ -12,6 +12,7 @@ use crate::{
     business_units::BusinessUnit,
     change::Change,
     custom_fields::CustomValues,
+    organizations,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::companies,
@@ -156,6 +157,10 @@ const DEEPEST: usize = 20;
 pub fn update(tx: &mut Tx<'_>, id: Id<Company>, patch: Patch) -> Result<Company> {
     let company = tx.lock(id)?;
     let mut change = Change::new(tx, company, patch)?;
+    if change.touches("parentCompanyId") {
+        // Two that see each other's past would close a circle.
+        organizations::hold(tx)?;
+    }
     if change.touches("parentCompanyId") && stands_under(tx, change.after().parent_company_id, id)? {
         change.refuse("parentCompanyId", "cycle", "A company cannot stand under itself.");
     }

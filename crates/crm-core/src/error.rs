@@ -78,6 +78,8 @@ pub enum Error {
     },
     /// The database cannot be reached, or every connection is busy; try again soon.
     Unavailable(String),
+    /// Others change the same rows, so that one of them had to give way; nothing of this was done, and it can be tried again.
+    Contended(String),
     /// A fault of ours. The source goes to the log, never to a caller.
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -103,7 +105,7 @@ pub enum Kind {
     Stale,
     /// [`Error::Limited`]
     Limited,
-    /// [`Error::Unavailable`]
+    /// [`Error::Unavailable`] and [`Error::Contended`]
     Unavailable,
     /// [`Error::Internal`]
     Internal,
@@ -120,6 +122,12 @@ impl Error {
         Self::Internal(what.into().into())
     }
 
+    /// Does it say nothing of what was asked, since the database or the program failed? Then nothing that follows in the
+    /// same transaction can be done either.
+    pub fn is_outage(&self) -> bool {
+        matches!(self.kind(), Kind::Unavailable | Kind::Internal)
+    }
+
     /// The class of this failure.
     pub fn kind(&self) -> Kind {
         match self {
@@ -132,7 +140,7 @@ impl Error {
             Self::Conflict { .. } => Kind::Conflict,
             Self::Stale { .. } => Kind::Stale,
             Self::Limited { .. } => Kind::Limited,
-            Self::Unavailable(_) => Kind::Unavailable,
+            Self::Unavailable(_) | Self::Contended(_) => Kind::Unavailable,
             Self::Internal(_) => Kind::Internal,
         }
     }
@@ -150,6 +158,7 @@ impl Error {
             Self::Stale { .. } => "stale_version",
             Self::Limited { .. } => "rate_limited",
             Self::Unavailable(_) => "unavailable",
+            Self::Contended(_) => "contended",
             Self::Internal(_) => "internal_error",
         }
     }
@@ -179,6 +188,9 @@ impl fmt::Display for Error {
             Self::Unavailable(_) => {
                 f.write_str("The service cannot reach its database at the moment. Try again shortly.")
             }
+            Self::Contended(_) => f.write_str(
+                "Others are changing the same records at this moment, so nothing was changed here. Send it again shortly.",
+            ),
             Self::Internal(_) => f.write_str("Something went wrong on our side. The request id finds it in the log."),
         }
     }
@@ -209,6 +221,7 @@ impl From<crate::database::Error> for Error {
     fn from(error: crate::database::Error) -> Self {
         use crate::database::Error as E;
         match error {
+            E::TimedOut(why) if contended(&why) => Self::Contended(why),
             E::Unavailable(why) | E::TimedOut(why) => Self::Unavailable(why),
             E::StorageFull => Self::Unavailable("the database's disk is full".into()),
             E::Query(error) => error.into(),
@@ -245,25 +258,29 @@ fn refusal(kind: DatabaseErrorKind, info: Box<dyn DatabaseErrorInformation + Sen
         DatabaseErrorKind::NotNullViolation => {
             Error::invalid(camel(info.column_name().unwrap_or("field")), "required", "This field must not be empty.")
         }
-        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::SerializationFailure => Error::Unavailable(message),
-        DatabaseErrorKind::UnableToSendCommand => Error::Unavailable(message),
+        DatabaseErrorKind::SerializationFailure => Error::Contended(message),
+        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Error::Unavailable(message),
+        _ if contended(&message) => Error::Contended(message),
         _ if interrupted(&message) => Error::Unavailable(message),
         _ if message.contains("out of range") => Error::invalid("value", "out_of_range", "A value is out of range."),
         _ => Error::Internal(message.into()),
     }
 }
 
+/// A wait for others' locks that took too long, or could never have ended.
+fn contended(message: &str) -> bool {
+    ["lock timeout", "deadlock detected"].iter().any(|sign| message.to_lowercase().contains(sign))
+}
+
 /// A server that stops, starts or gives up on a statement: not our fault, not the caller's.
 fn interrupted(message: &str) -> bool {
-    const SIGNS: [&str; 9] = [
+    const SIGNS: [&str; 7] = [
         "terminating connection",
         "server closed the connection",
         "the database system is",
         "could not connect",
         "connection to server",
         "statement timeout",
-        "lock timeout",
-        "deadlock detected",
         "no space left",
     ];
     let lower = message.to_lowercase();

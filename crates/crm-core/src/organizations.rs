@@ -140,6 +140,15 @@ pub fn read(tx: &mut Tx<'_>) -> Result<Organization> {
     tx.find(tx.ctx.organization)
 }
 
+/// Holds the caller's organization until the transaction ends, so that one transaction at a time does what depends on the
+/// state of more than one record.
+pub(crate) fn hold(tx: &mut Tx<'_>) -> Result<()> {
+    tx.check_writable()?;
+    tx.sql::<st::Uuid>("SELECT id FROM organizations WHERE organization_id = {org} FOR NO KEY UPDATE")
+        .first::<uuid::Uuid>(tx)?;
+    Ok(())
+}
+
 /// The zone in which the caller's organization counts its days.
 pub(crate) fn zone(tx: &mut Tx<'_>) -> Result<chrono_tz::Tz> {
     Ok(read(tx)?.fields.timezone.parse().unwrap_or(chrono_tz::Tz::UTC))

@@ -1,6 +1,6 @@
 //! One generic statement for every read of records: scoped to the organization and the caller's business units, with
 //! row comparison for pages and a literal limit, so that the planner answers from the fitting index and plans once.
-use std::{borrow::Cow, marker::PhantomData};
+use std::{any::TypeId, borrow::Cow, cell::RefCell, collections::HashMap, marker::PhantomData, rc::Rc};
 
 use diesel::{
     QueryResult, RunQueryDsl, Selectable,
@@ -229,7 +229,7 @@ where
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT ");
-        columns::<R>(&mut out)?;
+        out.push_sql(&columns::<R>()?);
         self.push_where(&mut out)?;
         if let Some((column, descending)) = self.order {
             let direction = if descending { " DESC" } else { " ASC" };
@@ -245,23 +245,35 @@ where
             out.push_sql(&format!(" LIMIT {limit}"));
         }
         if self.lock {
-            out.push_sql(" FOR UPDATE");
+            // What a later UPDATE takes, and no more: a reference to the row need not wait for its change.
+            out.push_sql(" FOR NO KEY UPDATE");
         }
         Ok(())
     }
 }
 
+thread_local! {
+    /// The selected columns of each kind of record, written out: diesel walks a statement several times a query, and quoting
+    /// two dozen names each time takes longer than the rest of the walk.
+    static COLUMNS: RefCell<HashMap<TypeId, Rc<str>>> = RefCell::default();
+}
+
 /// The selected columns as SQL. They carry no values, so the text is all there is of them.
-fn columns<R>(out: &mut AstPass<'_, '_, Pg>) -> QueryResult<()>
+fn columns<R>() -> QueryResult<Rc<str>>
 where
-    R: Selectable<Pg>,
+    R: Selectable<Pg> + 'static,
     R::SelectExpression: QueryFragment<Pg>,
 {
     use diesel::query_builder::QueryBuilder;
+    let kind = TypeId::of::<R>();
+    if let Some(known) = COLUMNS.with_borrow(|columns| columns.get(&kind).map(Rc::clone)) {
+        return Ok(known);
+    }
     let mut builder = diesel::pg::PgQueryBuilder::default();
     R::construct_selection().to_sql(&mut builder, &Pg)?;
-    out.push_sql(&builder.finish());
-    Ok(())
+    let text: Rc<str> = builder.finish().into();
+    COLUMNS.with_borrow_mut(|columns| columns.insert(kind, Rc::clone(&text)));
+    Ok(text)
 }
 
 impl<R> QueryId for Select<R> {

@@ -30,6 +30,12 @@ pub fn begins(word: &str) -> String {
     pattern
 }
 
+/// Is it a letter of a script that is written without spaces between words: Han, kana, Thai, Lao, Myanmar or Khmer?
+pub fn is_unspaced(c: char) -> bool {
+    matches!(u32::from(c), 0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x3040..=0x30FF | 0x3400..=0x4DBF
+        | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x3FFFF)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,7 +25,7 @@ pub(crate) fn psql(database: &TestDatabase, sql: &str) {
 pub(crate) fn serve(door: &Door) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let app = App::new(door.clone(), 8, Arc::new(AtomicBool::new(false))).unwrap();
+    let app = App::new(door.clone(), door.database().usage().max as usize, Arc::new(AtomicBool::new(false))).unwrap();
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {

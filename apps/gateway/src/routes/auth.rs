@@ -108,7 +108,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says(TAG, "End one of your sessions", "Its tokens end at once.")
             .answers_nothing("It has ended."),
         Endpoint::post("/api/auth/password", "changePassword", change_password)
-            .says(TAG, "Change your password", "Ends your other sessions and your API keys.")
+            .says(
+                TAG,
+                "Change your password",
+                "Ends all your sessions, this one included, and your API keys: sign in again with the new one.",
+            )
             .without_idempotency_key()
             .takes::<NewPassword>()
             .answers_nothing("It is changed."),
@@ -127,7 +131,7 @@ async fn hashing(call: Call, work: impl FnOnce(Call) -> std::pin::Pin<Box<dyn Fu
 async fn login(call: Call) -> Reply {
     hashing(call, |call| {
         Box::pin(call.open(|app, caller, request| {
-            request.attempt.refuse_key()?;
+            request.attempt.pass_over()?;
             let Login { email, password } = request.json()?;
             let login = LoginRequest {
                 email,
@@ -159,7 +163,7 @@ fn granted(signed_in: &SignedIn) -> crm_core::Result<Answer> {
 
 fn refresh(call: Call) -> impl Future<Output = Reply> {
     call.open(|app, caller, request| {
-        request.attempt.refuse_key()?;
+        request.attempt.pass_over()?;
         let Refresh { refresh_token } = request.json()?;
         granted(&sessions::refresh(&app.door, &refresh_token, caller.now)?)
     })
@@ -197,12 +201,12 @@ async fn change_password(call: Call) -> Reply {
     hashing(call, |call| {
         Box::pin(call.run(|app, caller, request| {
             app.door.read(caller, |_| Ok(()))?;
-            request.attempt.refuse_key()?;
+            request.attempt.pass_over()?;
             let NewPassword { current_password, new_password } = request.json()?;
             let change =
                 PasswordChange { current: current_password, new: new_password, address: request.address.clone() };
             sessions::change_password(&app.door, caller, &change)?;
-            Ok(Answer::nothing())
+            Ok(Answer::nothing().header(header::SET_COOKIE, console::cookie("", 0)))
         }))
     })
     .await

@@ -157,7 +157,7 @@ impl Stream {
             let (next, text) = match read {
                 Ok(News { seq, .. }) if seq == self.seq && !is_heartbeat => return true,
                 Ok(News { seq, events }) => (seq, events.iter().map(frame).collect::<String>()),
-                Err(Error::Unavailable(_)) => (self.seq, String::new()),
+                Err(Error::Unavailable(_) | Error::Contended(_)) => (self.seq, String::new()),
                 Err(Error::Unauthenticated { .. }) => {
                     self.send("event: end\ndata: {}\n\n".into());
                     return false;

@@ -121,15 +121,23 @@ fn a_bad_key_is_refused_and_other_methods_have_none() {
 }
 
 #[test]
-fn where_nothing_can_be_kept_a_key_is_refused() {
+fn where_nothing_can_be_kept_a_key_is_passed_over() {
     let server = Server::start();
     let login = json!({"email": server.house.rep.email, "password": crm_core::testing::PASSWORD});
-    for (client, path, body) in [
-        (server.nobody(), "/api/auth/login", login),
-        (server.nobody(), "/api/auth/refresh", json!({"refreshToken": "hmr_"})),
-        (server.rep(), "/api/auth/password", json!({"currentPassword": "a", "newPassword": "b"})),
-    ] {
-        assert_eq!(keyed(client, path, KEY, &body).refused(400), "idempotency_key_not_accepted", "{path}");
+    let sign_in = || keyed(server.nobody(), "/api/auth/login", KEY, &login).expect(200);
+    let (first, second) = (sign_in(), sign_in());
+    assert_ne!(first["accessToken"], second["accessToken"], "each sign-in is a session");
+    let refresh = json!({"refreshToken": first["refreshToken"]});
+    keyed(server.nobody(), "/api/auth/refresh", KEY, &refresh).expect(200);
+    assert_eq!(keyed(server.nobody(), "/api/auth/refresh", KEY, &refresh).refused(401), "reused_token");
+    let token = second["accessToken"].as_str().unwrap();
+    let new = json!({"currentPassword": crm_core::testing::PASSWORD, "newPassword": "another long enough one"});
+    let change = || keyed(server.with(token), "/api/auth/password", KEY, &new);
+    change().expect(204);
+    assert_eq!(change().refused(401), "invalid_token", "a password change ends the session that made it");
+    assert!(rows(&mut server.database.connect()).is_empty());
+    for path in ["/api/auth/login", "/api/auth/refresh"] {
+        assert_eq!(keyed(server.nobody(), path, "a b", &login).refused(400), "invalid_idempotency_key");
     }
 }
 

@@ -109,7 +109,7 @@ impl Reversion {
     fn add(&mut self, entity_type: String, entity_id: Uuid, done: Result<RevertStatus>) -> Result<()> {
         let (status, error) = match done {
             Ok(status) => (status, None),
-            Err(error @ (Error::Unavailable(_) | Error::Internal(_))) => return Err(error),
+            Err(error) if error.is_outage() => return Err(error),
             Err(error @ Error::NotFound) => (RevertStatus::Conflict, Some(error.into())),
             Err(error) => (RevertStatus::Failed, Some(error.into())),
         };

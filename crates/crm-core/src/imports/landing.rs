@@ -187,7 +187,7 @@ impl Batch<'_> {
     /// Where it is no refusal of this row but an outage.
     fn refusals(&self, error: Error) -> Result<Vec<CellError>> {
         match error {
-            Error::Unavailable(_) => Err(error),
+            Error::Unavailable(_) | Error::Contended(_) => Err(error),
             Error::Invalid(errors) => {
                 let told = errors.into_iter();
                 Ok(told.map(|e| CellError::new(Some(self.field_of(&e.field)), e.code, e.message)).collect())

@@ -88,7 +88,7 @@ fn delete_some(tx: &mut Tx<'_>, id: Id<Import>) -> Result<bool> {
         let patch = Patch { reason: reason.clone(), expected: Some(*version), ..Patch::default() };
         match tx.savepoint(|tx| (entity.delete)(tx, *record, &patch)) {
             Ok(()) => deleted.push(*row),
-            Err(Error::Unavailable(why)) => return Err(Error::Unavailable(why)),
+            Err(error) if error.is_outage() => return Err(error),
             Err(_) => kept.push(*row),
         }
     }

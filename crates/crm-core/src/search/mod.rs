@@ -3,7 +3,7 @@
 //! One statement to a table, answered from its trigram index (`pg_trgm`). A word is found where the folded text of a
 //! record contains it; from four letters on also where a word of the record differs by one slip of the finger (see
 //! `slips`), or where its word similarity is at least 0.6, PostgreSQL's own threshold of `<%`. Words of one or two
-//! characters have no trigram inside a text, so they must begin a word. Telephone numbers are found by their digits in
+//! characters have no trigram inside a text, so they must begin a word, but for scripts that write without spaces. Telephone numbers are found by their digits in
 //! any notation, addresses of web pages by their domain.
 use chrono::{DateTime, Utc};
 use diesel::RunQueryDsl;

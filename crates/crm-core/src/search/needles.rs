@@ -125,6 +125,8 @@ fn word_occurs(word: &str) -> Condition {
     let contained = || like(text::contains(word));
     let resembles = || Condition::Resembles("search_text", word.into());
     match (word.chars().count(), Slips::of(word)) {
+        // Where words are not set apart, what is looked for may stand anywhere. No trigram finds it, but few look for so little.
+        (0..=2, _) if word.chars().any(text::is_unspaced) => contained(),
         (0..=2, _) => Condition::Any(vec![like(text::begins(word)), like(format!("% {}", text::begins(word)))]),
         (3, _) => contained(),
         (_, None) => Condition::Any(vec![contained(), resembles()]),

@@ -142,14 +142,12 @@ pub fn logout(tx: &mut Tx<'_>) -> Result<()> {
     end(tx, current)
 }
 
-/// Ends every session of a user, one excepted perhaps, and every API key of theirs.
-pub(crate) fn end_all(tx: &mut Tx<'_>, user: Id<User>, except: Option<Id<Session>>) -> Result<()> {
+/// Ends every session of a user, and every API key of theirs.
+pub(crate) fn end_all(tx: &mut Tx<'_>, user: Id<User>) -> Result<()> {
     tx.check_writable()?;
-    tx.sql::<st::Integer>(
-        "DELETE FROM sessions WHERE organization_id = {org} AND user_id = {} AND id IS DISTINCT FROM {}",
-    )
-    .with(|s| s.bind(user).bind(except))
-    .run(tx)?;
+    tx.sql::<st::Integer>("DELETE FROM sessions WHERE organization_id = {org} AND user_id = {}")
+        .with(|s| s.bind(user))
+        .run(tx)?;
     api_keys::end_all(tx, user)
 }
 

@@ -19,7 +19,8 @@ pub struct PasswordChange {
     pub address: String,
 }
 
-/// Changes the caller's password, and ends all their other sessions and all their API keys with it.
+/// Changes the caller's password, and ends all their sessions and API keys with it, the one that asks included: whoever
+/// else may hold its tokens is out too. They sign in again with the new password.
 ///
 /// # Errors
 /// [`Error::Forbidden`] `session_required` for an API key; [`Error::Limited`] after too many wrong passwords, which count
@@ -47,14 +48,14 @@ pub fn change_password(door: &Door, caller: &Caller, change: &PasswordChange) ->
     }
     let hash = passwords::hash(&change.new)?;
     door.write(caller, |tx| {
-        let (user, session) = signed_in(tx, "Passwords are changed")?;
+        let (user, _) = signed_in(tx, "Passwords are changed")?;
         let text = "SELECT password_hash FROM users WHERE organization_id = {org} AND id = {} FOR UPDATE";
         let current: String = tx.sql::<st::Text>(text).with(|s| s.bind(user)).one(tx)?;
         if current != stored {
             return Err(Error::Invalid(vec![wrong_password()]));
         }
         users::store_password(tx, user, &hash)?;
-        end_all(tx, user, Some(session))
+        end_all(tx, user)
     })
 }
 

@@ -47,7 +47,8 @@ pub fn create(tx: &mut Tx<'_>, mut patch: Patch) -> Result<User> {
 /// would be left who can administer the organization.
 pub fn update(tx: &mut Tx<'_>, id: Id<User>, patch: Patch) -> Result<User> {
     tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Edit, User::KIND))?;
-    serialize_changes(tx)?;
+    // Two admins who demote each other at the same moment would else leave none.
+    organizations::hold(tx)?;
     let user: User = tx.lock(id)?;
     let change = Change::new(tx, user, patch)?;
     let before = change.before().fields.clone();
@@ -70,22 +71,13 @@ pub fn update(tx: &mut Tx<'_>, id: Id<User>, patch: Patch) -> Result<User> {
     }
     let user = permitted.save(tx)?;
     if loses_access {
-        sessions::end_all(tx, id, None)?;
+        sessions::end_all(tx, id)?;
     }
     Ok(user)
 }
 
 fn is_admin(fields: &super::UserFields) -> bool {
     fields.is_active && fields.role == Role::Admin
-}
-
-/// One change of a user at a time in an organization: two admins who demote each other at the same moment would else
-/// leave none.
-fn serialize_changes(tx: &mut Tx<'_>) -> Result<()> {
-    tx.check_writable()?;
-    tx.sql::<st::Uuid>("SELECT id FROM organizations WHERE organization_id = {org} FOR NO KEY UPDATE")
-        .first::<uuid::Uuid>(tx)?;
-    Ok(())
 }
 
 fn active_admins(tx: &mut Tx<'_>) -> Result<i64> {

@@ -4,6 +4,7 @@
 mod activities;
 mod bulk_edits;
 mod chains;
+mod companies;
 mod conversions;
 mod events;
 mod histories;

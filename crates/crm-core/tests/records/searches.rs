@@ -22,9 +22,12 @@ fn furnish(house: &House, ctx: &Ctx) {
         ctx,
         json!({"firstName": "Grace", "lastName": "Hopper", "companyName": "Navy", "phone": "020 7946-0958"}),
     );
-    for (name, domain) in
-        [("Acme", "acme.example"), ("Acmetronics", "tronics.example"), ("Köln Werke", "werke.example")]
-    {
+    for (name, domain) in [
+        ("Acme", "acme.example"),
+        ("Acmetronics", "tronics.example"),
+        ("Köln Werke", "werke.example"),
+        ("株式会社東京製作所", "tokyo.example"),
+    ] {
         house.make::<Company>(ctx, json!({"name": name, "domain": domain}));
     }
     let phone = "+44 (0)20 7946 1111";
@@ -42,7 +45,7 @@ fn everything_is_found_by_what_people_type() {
     let house = House::new();
     let rep = house.rep();
     furnish(&house, &rep);
-    let cases: [(&str, &[&str]); 17] = [
+    let cases: [(&str, &[&str]); 19] = [
         ("acme", &["company Acme", "company Acmetronics", "deal Renewal for Acme 100%", "contact José Núñez"]),
         ("ACME renewal", &["deal Renewal for Acme 100%"]),
         ("grace hopper", &["lead Grace Hopper"]),
@@ -53,6 +56,8 @@ fn everything_is_found_by_what_people_type() {
         ("jose nunez", &["contact José Núñez"]),
         ("koln", &["company Köln Werke"]),
         ("ha", &["deal Harbour crane"]),
+        ("東京", &["company 株式会社東京製作所"]),
+        ("東京製作", &["company 株式会社東京製作所"]),
         ("100%", &["deal Renewal for Acme 100%"]),
         ("https://www.tronics.example/about?x=1", &["company Acmetronics"]),
         ("jose@acme.example", &["contact José Núñez", "company Acme"]),

@@ -188,7 +188,7 @@ impl ProcessWebhook {
         match tx.savepoint(|tx| mail_events::process(tx, &told)) {
             Ok(Processed::Done) => self.note(tx, "processed", None),
             Ok(Processed::Ignored(why)) => self.note(tx, "ignored", Some(why)),
-            Err(error @ (Error::Unavailable(_) | Error::Internal(_))) => Err(error),
+            Err(error) if error.is_outage() => Err(error),
             Err(error) => self.note(tx, "failed", Some(error.code())),
         }
     }

@@ -236,7 +236,8 @@ fn gone(error: Error) -> Error {
 /// Why it could not be done.
 fn undone(error: Error) -> Error {
     match error {
-        Error::Forbidden { code: APPROVER_NOT_ALLOWED, .. } | Error::Unavailable(_) | Error::Internal(_) => error,
+        Error::Forbidden { code: APPROVER_NOT_ALLOWED, .. } => error,
+        error if error.is_outage() => error,
         Error::Forbidden { .. } | Error::NotFound => cancelled(error),
         error => Error::Conflict { code: "failed", detail: error.to_string() },
     }
@@ -249,7 +250,7 @@ fn stale() -> Error {
 
 fn cancelled(error: Error) -> Error {
     match error {
-        Error::Unavailable(_) | Error::Internal(_) => error,
+        error if error.is_outage() => error,
         error => Error::Conflict { code: CANCELLED, detail: format!("Who asked may no longer do it: {error}") },
     }
 }
