@@ -69,14 +69,11 @@ pub fn parse<R: Record>(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Vec<
 /// A JSON object of list parameters, as saved views and bulk edits hold it: `{"status": "open", "employees[gte]": 10}`.
 ///
 /// # Errors
-/// Each parameter that the list of `R` would not take, under `member`'s name.
-pub fn parameters<R: Record>(
-    tx: &mut Tx<'_>,
-    member: &str,
-    filters: &Value,
-) -> Result<Vec<(String, String)>, Vec<FieldError>> {
+/// [`Error::Invalid`] with each parameter that the list of `R` would not take, under `member`'s name; [`Error::Forbidden`]
+/// for a field that the caller does not see, as the list itself says.
+pub fn parameters<R: Record>(tx: &mut Tx<'_>, member: &str, filters: &Value) -> Result<Vec<(String, String)>> {
     let Value::Object(filters) = filters else {
-        return Err(vec![FieldError::new(member, "invalid_type", "An object of list parameters.")]);
+        return Err(Error::invalid(member, "invalid_type", "An object of list parameters."));
     };
     let (mut query, mut errors) = (Vec::new(), Vec::new());
     for (name, value) in filters {
@@ -91,10 +88,11 @@ pub fn parameters<R: Record>(
         };
         match parse::<R>(tx, name, &value) {
             Ok(_) => query.push((name.clone(), value)),
-            Err(error) => refuse(error.code(), &error.to_string()),
+            Err(error @ Error::Malformed { .. }) => refuse(error.code(), &error.to_string()),
+            Err(error) => return Err(error),
         }
     }
-    if errors.is_empty() { Ok(query) } else { Err(errors) }
+    if errors.is_empty() { Ok(query) } else { Err(Error::Invalid(errors)) }
 }
 
 /// `createdAfter` and `expectedCloseBefore`: the two ends of a span of time.

@@ -114,6 +114,15 @@ impl Facts {
         self
     }
 
+    /// Sets what is known of an attribute: `None` where nothing is, `Some(None)` where it is null.
+    pub(crate) fn set(&mut self, attribute: &str, value: Option<Option<Scalar>>) {
+        match (self.0.get_mut(attribute), value) {
+            (Some(slot), Some(value)) => *slot = value,
+            (None, Some(value)) => drop(self.0.insert(attribute.to_owned(), value)),
+            (_, None) => drop(self.0.remove(attribute)),
+        }
+    }
+
     /// Reads the attributes that a simulation assumes.
     ///
     /// # Errors

@@ -82,6 +82,13 @@ impl Engine {
         Decision::new(request, if allow.is_some() { Effect::Allow } else { Effect::Deny }, allow)
     }
 
+    /// Why something is not allowed on every record: refused by the first policy that refuses it on some, else by none that
+    /// allows it on all.
+    pub fn why_not_everywhere(&self, request: &Request<'_>) -> Decision {
+        let mut speaking = self.speaking(request.role, request.action, request.resource).filter(|it| !it.is_draft);
+        Decision::new(request, Effect::Deny, speaking.find(|policy| policy.effect == Effect::Deny))
+    }
+
     /// Whether some policy is a draft, so that there is something to watch.
     pub fn has_drafts(&self) -> bool {
         self.policies.iter().any(|policy| policy.is_draft && policy.is_active)

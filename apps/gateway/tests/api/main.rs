@@ -26,6 +26,7 @@ mod organization;
 mod pipelines;
 mod policies;
 mod receiver;
+mod refusals;
 mod robustness;
 mod sign_in;
 mod system;

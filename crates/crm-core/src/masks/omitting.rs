@@ -1,11 +1,10 @@
-//! Writing a record without some of its members, straight to where it goes, and taking a few members out of one.
+//! Writing a record without some of its members, straight to where it goes.
 use std::fmt;
 
 use serde::{
     Serialize, Serializer,
     ser::{Error, Impossible, SerializeMap, SerializeStruct},
 };
-use serde_json::{Map, Value};
 
 use super::MEMBER;
 
@@ -19,14 +18,6 @@ impl<R: Serialize> Serialize for Omitting<'_, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.record.serialize(Filter { inner: serializer, names: self.names })
     }
-}
-
-/// The members of a record that have one of these names, without looking at the others.
-///
-/// # Errors
-/// Where the record is no object.
-pub(super) fn pick(record: &impl Serialize, names: &[String]) -> Result<Map<String, Value>, serde_json::Error> {
-    record.serialize(Pick { names, members: Map::new(), key: None })
 }
 
 /// What a serializer answers to whatever is not told apart.
@@ -87,7 +78,9 @@ macro_rules! no_sequences {
     };
 }
 
-const NO_OBJECT: &str = "a record is an object";
+pub(super) use {no_sequences, whatever_else};
+
+pub(super) const NO_OBJECT: &str = "a record is an object";
 
 /// Lets an object through to `inner`, but for some of its members.
 struct Filter<'r, S> {
@@ -130,7 +123,7 @@ impl<M: SerializeMap> SerializeMap for Members<'_, M> {
     type Error = M::Error;
 
     fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), M::Error> {
-        self.is_omitted = is_among(key, self.names).is_some();
+        self.is_omitted = place_of(key, self.names).is_some();
         if self.is_omitted { Ok(()) } else { self.inner.serialize_key(key) }
     }
 
@@ -143,7 +136,7 @@ impl<M: SerializeMap> SerializeMap for Members<'_, M> {
         key: &K,
         value: &V,
     ) -> Result<(), M::Error> {
-        if is_among(key, self.names).is_some() { Ok(()) } else { self.inner.serialize_entry(key, value) }
+        if place_of(key, self.names).is_some() { Ok(()) } else { self.inner.serialize_entry(key, value) }
     }
 
     fn end(mut self) -> Result<M::Ok, M::Error> {
@@ -157,7 +150,7 @@ impl<M: SerializeStruct> SerializeStruct for Members<'_, M> {
     type Error = M::Error;
 
     fn serialize_field<V: Serialize + ?Sized>(&mut self, key: &'static str, value: &V) -> Result<(), M::Error> {
-        if is_among(key, self.names).is_some() { Ok(()) } else { self.inner.serialize_field(key, value) }
+        if place_of(key, self.names).is_some() { Ok(()) } else { self.inner.serialize_field(key, value) }
     }
 
     fn end(mut self) -> Result<M::Ok, M::Error> {
@@ -166,101 +159,23 @@ impl<M: SerializeStruct> SerializeStruct for Members<'_, M> {
     }
 }
 
-/// Takes some members out of an object.
-struct Pick<'r> {
-    names: &'r [String],
-    members: Map<String, Value>,
-    /// The name of the member that comes next, where it is one of them.
-    key: Option<&'r String>,
-}
-
-impl Pick<'_> {
-    fn take<V: Serialize + ?Sized>(&mut self, key: Option<&String>, value: &V) -> Result<(), serde_json::Error> {
-        if let Some(key) = key {
-            self.members.insert(key.clone(), serde_json::to_value(value)?);
-        }
-        Ok(())
-    }
-}
-
-impl Serializer for Pick<'_> {
-    type Ok = Map<String, Value>;
-    type Error = serde_json::Error;
-    type SerializeMap = Self;
-    type SerializeStruct = Self;
-    no_sequences! {}
-
-    fn serialize_map(self, _members: Option<usize>) -> Result<Self, serde_json::Error> {
-        Ok(self)
-    }
-
-    fn serialize_struct(self, _name: &'static str, _members: usize) -> Result<Self, serde_json::Error> {
-        Ok(self)
-    }
-
-    fn serialize_str(self, _: &str) -> Result<Self::Ok, serde_json::Error> {
-        Err(serde_json::Error::custom(NO_OBJECT))
-    }
-
-    whatever_else! { Err(serde_json::Error::custom(NO_OBJECT)), Err(serde_json::Error::custom(NO_OBJECT)) }
-}
-
-impl SerializeMap for Pick<'_> {
-    type Ok = Map<String, Value>;
-    type Error = serde_json::Error;
-
-    fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), serde_json::Error> {
-        self.key = is_among(key, self.names);
-        Ok(())
-    }
-
-    fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), serde_json::Error> {
-        self.take(self.key, value)
-    }
-
-    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
-        &mut self,
-        key: &K,
-        value: &V,
-    ) -> Result<(), serde_json::Error> {
-        self.take(is_among(key, self.names), value)
-    }
-
-    fn end(self) -> Result<Self::Ok, serde_json::Error> {
-        Ok(self.members)
-    }
-}
-
-impl SerializeStruct for Pick<'_> {
-    type Ok = Map<String, Value>;
-    type Error = serde_json::Error;
-
-    fn serialize_field<V: Serialize + ?Sized>(&mut self, key: &'static str, value: &V) -> Result<(), Self::Error> {
-        self.take(is_among(key, self.names), value)
-    }
-
-    fn end(self) -> Result<Self::Ok, serde_json::Error> {
-        Ok(self.members)
-    }
-}
-
-/// The one of these names that a key is. What is no text is none of them.
-fn is_among<'n, K: Serialize + ?Sized>(key: &K, names: &'n [String]) -> Option<&'n String> {
+/// Which of these names a key is. What is no text is none of them.
+pub(super) fn place_of<K: Serialize + ?Sized>(key: &K, names: &[String]) -> Option<usize> {
     key.serialize(Key(names)).ok().flatten()
 }
 
 /// Compares a key, whatever its type.
 struct Key<'n>(&'n [String]);
 
-impl<'n> Serializer for Key<'n> {
-    type Ok = Option<&'n String>;
+impl Serializer for Key<'_> {
+    type Ok = Option<usize>;
     type Error = fmt::Error;
     type SerializeMap = Impossible<Self::Ok, fmt::Error>;
     type SerializeStruct = Impossible<Self::Ok, fmt::Error>;
     no_sequences! {}
 
     fn serialize_str(self, key: &str) -> Result<Self::Ok, fmt::Error> {
-        Ok(self.0.iter().find(|name| *name == key))
+        Ok(self.0.iter().position(|name| *name == key))
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, fmt::Error> {
@@ -298,18 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn members_are_left_out_or_taken_in_whatever_way_the_object_is_made() {
+    fn members_are_left_out_in_whatever_way_the_object_is_made() {
         let names = ["b".to_owned(), "c".to_owned()];
         let plain = Plain { a: 1, b: Some("x") };
         assert_eq!(written(&plain, &names), r#"{"a":1,"maskedFields":["b","c"]}"#);
-        assert_eq!(Value::Object(pick(&plain, &names).unwrap()), json!({"b": "x"}));
         let flat = Flat { id: 7, fields: Plain { a: 1, b: None } };
         assert_eq!(written(&flat, &names), r#"{"id":7,"a":1,"maskedFields":["b","c"]}"#);
-        assert_eq!(Value::Object(pick(&flat, &names).unwrap()), json!({"b": null}));
         let map = json!({"b": {"b": 1}, "d": {"b": 2}});
         assert_eq!(written(&map, &names), r#"{"d":{"b":2},"maskedFields":["b","c"]}"#);
-        assert_eq!(Value::Object(pick(&map, &names).unwrap()), json!({"b": {"b": 1}}));
         assert!(serde_json::to_string(&Omitting { record: &[1], names: &names }).is_err());
-        assert!(pick(&"b", &names).is_err());
     }
 }
