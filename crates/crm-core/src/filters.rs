@@ -13,9 +13,6 @@ use crate::{
     text,
 };
 
-/// The member that holds the organization's own fields.
-const CUSTOM_FIELDS: &str = "customFields";
-
 /// Operators that stand in brackets behind a field, and the SQL of those that compare.
 pub const OPERATORS: [(&str, &str); 5] = [("gt", ">"), ("gte", ">="), ("lt", "<"), ("lte", "<="), ("ne", "<>")];
 
@@ -38,9 +35,9 @@ pub fn parse<R: Record>(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Vec<
         masks::check_search::<R>(ctx)?;
         return Ok(search(value));
     }
-    if let Some(key) = name.strip_prefix(CUSTOM_FIELDS).and_then(|key| key.strip_prefix('.')) {
+    if let Some(key) = name.strip_prefix(custom_fields::MEMBER).and_then(|key| key.strip_prefix('.')) {
         let field = R::FIELDS.iter().find(|f| f.kind == FieldKind::Custom).ok_or_else(|| unknown::<R>(name))?;
-        masks::check_use::<R>(ctx, CUSTOM_FIELDS)?;
+        masks::check_use::<R>(ctx, name)?;
         let value = custom_fields::wanted(tx, R::KIND, key, value)?;
         let object = Map::from_iter([(key.to_owned(), value)]);
         return Ok(vec![Condition::Compare(field.column.into(), "@>", Value::Object(object).into())]);

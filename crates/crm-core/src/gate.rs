@@ -72,7 +72,8 @@ pub struct Ask<'a> {
     pub after: Option<&'a Map<String, Value>>,
     /// The fields that would change.
     pub diffs: &'a [FieldDiff],
-    /// The fields that the request itself sets, whether they change or not; what rules set besides is not among them.
+    /// The fields that the request itself sets, whether they change or not; what rules set besides is not among them. Custom
+    /// fields are named by their keys too, `customFields.region`, or `customFields.*` where all of them might go.
     pub given: &'a [String],
 }
 

@@ -160,11 +160,19 @@ pub fn searched<R: Record>() -> impl Iterator<Item = &'static Field> {
 }
 
 fn check_viewable(ctx: &Ctx, kind: &str, hidden: &[String], field: &str) -> Result<()> {
-    if hidden.iter().all(|name| name != field) {
-        Ok(())
-    } else {
-        Err(not_viewable(ctx.gate.why_hidden(ctx, kind, field)))
-    }
+    hiding(hidden, field).map_or(Ok(()), |name| Err(not_viewable(ctx.gate.why_hidden(ctx, kind, name))))
+}
+
+/// Whether a field is hidden where these are: itself, the whole that it is a part of, or a part of it
+/// (`customFields.region` of `customFields`).
+pub fn is_hidden(hidden: &[String], field: &str) -> bool {
+    hiding(hidden, field).is_some()
+}
+
+/// The one of these names by which a field is hidden.
+fn hiding<'h>(hidden: &'h [String], field: &str) -> Option<&'h String> {
+    let is_part = |part: &str, whole: &str| part.strip_prefix(whole).is_some_and(|rest| rest.starts_with('.'));
+    hidden.iter().find(|name| *name == field || is_part(field, name) || is_part(name, field))
 }
 
 /// The refusal to use or to write what the caller does not see, for this reason.
@@ -207,13 +215,20 @@ pub fn withhold(ctx: &Ctx, members: &mut Map<String, Value>, reveals: &[Reveals]
 
 fn leave_out(members: &mut Map<String, Value>, names: Vec<String>) {
     for name in &names {
-        members.shift_remove(name);
+        match name.split_once('.') {
+            Some((whole, part)) => {
+                members.get_mut(whole).and_then(Value::as_object_mut).map(|parts| parts.shift_remove(part));
+            }
+            None => drop(members.shift_remove(name)),
+        }
     }
     members.insert(MEMBER.to_owned(), names.into());
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::{
         activities::Activity, companies::Company, contacts::Contact, deals::Deal, leads::Lead, record::FieldKind,
@@ -231,6 +246,27 @@ mod tests {
         };
         let texts = R::FIELDS.iter().filter(|field| matches!(field.kind, FieldKind::Text | FieldKind::LongText));
         texts.filter(finds).map(|field| field.name).collect()
+    }
+
+    #[test]
+    fn a_field_is_hidden_with_its_whole_and_a_whole_with_its_parts() {
+        let hidden = ["customFields.region", "value"].map(str::to_owned);
+        for (field, is) in [
+            ("value", true),
+            ("value.x", true),
+            ("valueX", false),
+            ("customFields.region", true),
+            ("customFields.regions", false),
+            ("customFields.seats", false),
+            ("customFields", true),
+            ("custom", false),
+        ] {
+            assert_eq!(is_hidden(&hidden, field), is, "{field}");
+        }
+        let mut members = object(&json!({"value": 1, "customFields": {"region": "EU", "seats": 2}})).unwrap();
+        leave_out(&mut members, hidden.to_vec());
+        let rest = json!({"customFields": {"seats": 2}, "maskedFields": ["customFields.region", "value"]});
+        assert_eq!(Value::Object(members), rest);
     }
 
     #[test]

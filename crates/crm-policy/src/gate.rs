@@ -122,7 +122,15 @@ impl Gate for PolicyGate {
         }
         let mut decisions: Vec<Decision> = self.decide(ctx, action, ask.kind, &states).into_iter().collect();
         for name in ask.given {
-            decisions.extend(self.decide_field(ctx, ask.kind, name, &states)?);
+            match name.strip_suffix(".*") {
+                None => decisions.extend(self.decide_field(ctx, ask.kind, name, &states)?),
+                Some(whole) => {
+                    let is_part = |name: &&str| name.strip_prefix(whole).is_some_and(|rest| rest.starts_with('.'));
+                    for part in self.engine.parts(ask.kind).into_iter().filter(is_part) {
+                        decisions.extend(self.decide_field(ctx, ask.kind, part, &states)?);
+                    }
+                }
+            }
         }
         judge(ask, decisions)
     }
@@ -169,7 +177,9 @@ fn drafted(engine: &Engine) -> HashMap<(Role, String), Vec<Drafted>> {
     let (caller, nothing) = (Caller::default(), Facts::none());
     let mut drafted: HashMap<_, Vec<_>> = HashMap::new();
     for (role, resource) in Role::ALL.iter().flat_map(|role| catalogue().resources().map(move |it| (*role, it))) {
-        for field in resource.attributes().keys().map(|field| format!("{}.{field}", resource.name())) {
+        let whole = resource.attributes().keys().map(String::as_str);
+        let fields = whole.chain(engine.parts(resource.name()));
+        for field in fields.map(|field| format!("{}.{field}", resource.name())) {
             let request = Request::new(role, Action::ViewField, &field, &caller, &nothing);
             if let Some(would) = engine.shadow(&request) {
                 let (policy, effect) = (would.policy_id.unwrap_or_default(), would.effect);

@@ -10,6 +10,7 @@ mod contract;
 mod conventions;
 mod copilot;
 mod coverage;
+mod custom_masks;
 mod deals;
 mod decision_memory;
 mod events;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Ways to ask a list for what it should not tell, each of which is understood where the field is visible.
-const ORACLES: [&str; 9] = [
+const ORACLES: [&str; 11] = [
     "sort=value",
     "sort=-value",
     "value=1111",
@@ -22,6 +22,8 @@ const ORACLES: [&str; 9] = [
     "q=1111",
     "count=true&value[lt]=5000",
     "fieldName=value",
+    "fieldName=customFields.region",
+    "customFields.region=north",
     "sort=createdAt&limit=1",
 ];
 
@@ -46,10 +48,28 @@ fn house() -> (Server, Things, String) {
     (server, things, path)
 }
 
-/// Another world, in which deals are worth something else and all else is as it was.
+/// Hides one of two custom fields of deals from representatives and managers.
+fn hide_region(server: &Server, path: &str) {
+    for (key, kind) in [("region", "text"), ("seats", "number")] {
+        let field = json!({"entityType": "deal", "key": key, "label": key, "type": kind});
+        server.admin().post("/api/custom-fields", &field).expect(201);
+    }
+    for role in ["SALES_REP", "MANAGER"] {
+        let policy = json!({"name": format!("No regions for {role}"), "role": role, "action": "view_field",
+            "resource": "deal.customFields.region"});
+        server.admin().post("/api/policies", &policy).expect(201);
+    }
+    for region in ["south", "north"] {
+        server.admin().patch(path, &json!({"customFields": {"region": region, "seats": 3}})).expect(200);
+    }
+}
+
+/// Another world, in which deals are worth something else and are in another region, and all else is as it was.
 fn change_values(database: &TestDatabase) {
     let text = "UPDATE deals SET value = coalesce(value, 0) * 31 + 987654.25;
         UPDATE field_history SET old_value = '3', new_value = '4' WHERE entity_type = 'deal' AND field_name = 'value';
+        UPDATE deals SET custom_fields = custom_fields || '{\"region\": \"a longer one\"}' WHERE custom_fields ? 'region';
+        UPDATE field_history SET old_value = '\"e\"', new_value = '\"w\"' WHERE field_name = 'customFields.region';
         UPDATE approvals SET changes = replace(changes::text, '1111', '4711')::jsonb, request = '{\"value\": 4711}'";
     database.connect().batch_execute(text).unwrap();
 }
@@ -70,7 +90,13 @@ fn everything(client: Client<'_>, server: &Server, things: &Things, deal: &str) 
         paths.push(path);
     }
     let history = deal.replace("/api/deals", "/api/field-history/deal");
-    paths.extend([deal.to_owned(), history.clone(), format!("{history}/value")]);
+    paths.extend([
+        deal.to_owned(),
+        history.clone(),
+        format!("{history}/value"),
+        format!("{history}/customFields.region"),
+    ]);
+    paths.push("/api/deals/export?format=json".into());
     paths.push(format!("{history}/as-of?at=2100-01-01"));
     paths.push(format!("/api/business-units/{}/stats", server.house.unit));
     paths.extend(["1111", "2222", "acme"].map(|q| format!("/api/search?q={q}")));
@@ -102,6 +128,7 @@ fn neutral(body: &mut Value) -> usize {
 #[test]
 fn two_worlds_that_differ_in_a_hidden_field_alone_look_alike() {
     let (server, things, deal) = house();
+    hide_region(&server, &deal);
     let clients = [server.rep(), server.manager(), server.admin()];
     let before = clients.map(|client| everything(client, &server, &things, &deal));
     change_values(&server.database);
