@@ -96,9 +96,9 @@ pub(crate) struct Looking<'s> {
 impl Looking<'_> {
     /// Gives amounts their currency, forgets what the last record held and this one does not.
     fn settle(&mut self) {
-        for place in 0..self.held.len() {
-            let name = &self.sight.depends_on[place];
-            match (std::mem::replace(&mut self.held[place], Held::Unknown), &self.sight.kinds[place]) {
+        let attributes = self.sight.depends_on.iter().zip(&self.sight.kinds);
+        for (held, (name, kind)) in self.held.iter_mut().zip(attributes) {
+            match (std::mem::replace(held, Held::Unknown), kind) {
                 (Held::Known, _) => {}
                 (Held::Unknown, _) => self.facts.set(name, None),
                 (Held::NoAmount, _) => self.facts.set(name, Some(None)),

@@ -162,8 +162,8 @@ impl OneValue<'_> {
 }
 
 macro_rules! told {
-    ($($name:ident($type:ty): $fact:expr;)*) => {
-        $(fn $name(self, value: $type) -> Result<(), Stop> { self.note(&$fact(value)) })*
+    ($($name:ident($($value:ident: $type:ty)?) => $fact:expr;)*) => {
+        $(fn $name(self $(, $value: $type)?) -> Result<(), Stop> { self.note(&$fact) })*
     };
 }
 
@@ -175,14 +175,18 @@ impl<'h> Serializer for OneValue<'h> {
     no_sequences! {}
 
     told! {
-        serialize_bool(bool): Fact::Bool;
-        serialize_i8(i8): |value| Fact::Int(i64::from(value));
-        serialize_i16(i16): |value| Fact::Int(i64::from(value));
-        serialize_i32(i32): |value| Fact::Int(i64::from(value));
-        serialize_i64(i64): Fact::Int;
-        serialize_u8(u8): |value| Fact::Int(i64::from(value));
-        serialize_u16(u16): |value| Fact::Int(i64::from(value));
-        serialize_u32(u32): |value| Fact::Int(i64::from(value));
+        serialize_bool(value: bool) => Fact::Bool(value);
+        serialize_i8(value: i8) => Fact::Int(value.into());
+        serialize_i16(value: i16) => Fact::Int(value.into());
+        serialize_i32(value: i32) => Fact::Int(value.into());
+        serialize_i64(value: i64) => Fact::Int(value);
+        serialize_u8(value: u8) => Fact::Int(value.into());
+        serialize_u16(value: u16) => Fact::Int(value.into());
+        serialize_u32(value: u32) => Fact::Int(value.into());
+        serialize_bytes(_value: &[u8]) => Fact::Other;
+        serialize_none() => Fact::Null;
+        serialize_unit() => Fact::Null;
+        serialize_unit_struct(_name: &'static str) => Fact::Null;
     }
 
     fn serialize_u64(self, value: u64) -> Result<(), Stop> {
@@ -209,24 +213,8 @@ impl<'h> Serializer for OneValue<'h> {
         self.note(&fact)
     }
 
-    fn serialize_bytes(self, _: &[u8]) -> Result<(), Stop> {
-        self.note(&Fact::Other)
-    }
-
-    fn serialize_none(self) -> Result<(), Stop> {
-        self.note(&Fact::Null)
-    }
-
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Stop> {
         value.serialize(self)
-    }
-
-    fn serialize_unit(self) -> Result<(), Stop> {
-        self.note(&Fact::Null)
-    }
-
-    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Stop> {
-        self.note(&Fact::Null)
     }
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Stop> {
