@@ -184,7 +184,7 @@ fn understand(members: Map<String, Value>, mut errors: Vec<FieldError>) -> Resul
 
 /// The records that a list with these parameters would find.
 fn matching<R: Record>(tx: &mut Tx<'_>, filter: &Value) -> Result<Vec<String>> {
-    let query = filters::parameters::<R>(tx, "filter", filter).map_err(Error::Invalid)?;
+    let query = filters::parameters::<R>(tx, "filter", filter)?;
     if query.is_empty() {
         return Err(Error::invalid("filter", "required", "A filter without a parameter would mean every record."));
     }

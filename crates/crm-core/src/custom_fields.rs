@@ -20,6 +20,8 @@ use crate::{
     select::Condition,
 };
 
+/// The member of a record that holds them, by key.
+pub const MEMBER: &str = "customFields";
 /// The kinds of record that can have custom fields.
 pub const ENTITY_TYPES: [&str; 4] = ["lead", "company", "contact", "deal"];
 const TYPES: [&str; 5] = ["text", "number", "date", "boolean", "select"];
@@ -176,7 +178,8 @@ pub(crate) fn check<R: Record>(
         }
     }
     let members = object(fields)?;
-    for definition in definitions.iter().filter(|d| d.fields.required) {
+    let is_set = |key: &str| is_new || diffs.iter().any(|diff| diff.field_name.strip_prefix(&prefix) == Some(key));
+    for definition in definitions.iter().filter(|d| d.fields.required && is_set(&d.fields.key)) {
         let given = members.get(field.name).and_then(|m| m.get(&definition.fields.key));
         if given.is_none_or(Value::is_null) {
             let name = format!("{prefix}{}", definition.fields.key);
@@ -184,6 +187,16 @@ pub(crate) fn check<R: Record>(
         }
     }
     Ok(())
+}
+
+/// The custom fields that a member of a body sets, since they are merged one by one: `customFields.region`. Where it is no
+/// object all of them might go: `customFields.*`.
+pub(crate) fn within(name: &str, value: &Value) -> Vec<String> {
+    match value {
+        _ if name != MEMBER => Vec::new(),
+        Value::Object(values) => values.keys().map(|key| format!("{name}.{key}")).collect(),
+        _ => vec![format!("{name}.*")],
+    }
 }
 
 /// Checks one value against its definition.

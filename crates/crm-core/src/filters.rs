@@ -13,9 +13,6 @@ use crate::{
     text,
 };
 
-/// The member that holds the organization's own fields.
-const CUSTOM_FIELDS: &str = "customFields";
-
 /// Operators that stand in brackets behind a field, and the SQL of those that compare.
 pub const OPERATORS: [(&str, &str); 5] = [("gt", ">"), ("gte", ">="), ("lt", "<"), ("lte", "<="), ("ne", "<>")];
 
@@ -38,9 +35,9 @@ pub fn parse<R: Record>(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Vec<
         masks::check_search::<R>(ctx)?;
         return Ok(search(value));
     }
-    if let Some(key) = name.strip_prefix(CUSTOM_FIELDS).and_then(|key| key.strip_prefix('.')) {
+    if let Some(key) = name.strip_prefix(custom_fields::MEMBER).and_then(|key| key.strip_prefix('.')) {
         let field = R::FIELDS.iter().find(|f| f.kind == FieldKind::Custom).ok_or_else(|| unknown::<R>(name))?;
-        masks::check_use::<R>(ctx, CUSTOM_FIELDS)?;
+        masks::check_use::<R>(ctx, name)?;
         let value = custom_fields::wanted(tx, R::KIND, key, value)?;
         let object = Map::from_iter([(key.to_owned(), value)]);
         return Ok(vec![Condition::Compare(field.column.into(), "@>", Value::Object(object).into())]);
@@ -69,14 +66,11 @@ pub fn parse<R: Record>(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<Vec<
 /// A JSON object of list parameters, as saved views and bulk edits hold it: `{"status": "open", "employees[gte]": 10}`.
 ///
 /// # Errors
-/// Each parameter that the list of `R` would not take, under `member`'s name.
-pub fn parameters<R: Record>(
-    tx: &mut Tx<'_>,
-    member: &str,
-    filters: &Value,
-) -> Result<Vec<(String, String)>, Vec<FieldError>> {
+/// [`Error::Invalid`] with each parameter that the list of `R` would not take, under `member`'s name; [`Error::Forbidden`]
+/// for a field that the caller does not see, as the list itself says.
+pub fn parameters<R: Record>(tx: &mut Tx<'_>, member: &str, filters: &Value) -> Result<Vec<(String, String)>> {
     let Value::Object(filters) = filters else {
-        return Err(vec![FieldError::new(member, "invalid_type", "An object of list parameters.")]);
+        return Err(Error::invalid(member, "invalid_type", "An object of list parameters."));
     };
     let (mut query, mut errors) = (Vec::new(), Vec::new());
     for (name, value) in filters {
@@ -91,10 +85,11 @@ pub fn parameters<R: Record>(
         };
         match parse::<R>(tx, name, &value) {
             Ok(_) => query.push((name.clone(), value)),
-            Err(error) => refuse(error.code(), &error.to_string()),
+            Err(error @ Error::Malformed { .. }) => refuse(error.code(), &error.to_string()),
+            Err(error) => return Err(error),
         }
     }
-    if errors.is_empty() { Ok(query) } else { Err(errors) }
+    if errors.is_empty() { Ok(query) } else { Err(Error::Invalid(errors)) }
 }
 
 /// `createdAfter` and `expectedCloseBefore`: the two ends of a span of time.

@@ -72,7 +72,8 @@ pub struct Ask<'a> {
     pub after: Option<&'a Map<String, Value>>,
     /// The fields that would change.
     pub diffs: &'a [FieldDiff],
-    /// The fields that the request itself sets, whether they change or not; what rules set besides is not among them.
+    /// The fields that the request itself sets, whether they change or not; what rules set besides is not among them. Custom
+    /// fields are named by their keys too, `customFields.region`, or `customFields.*` where all of them might go.
     pub given: &'a [String],
 }
 
@@ -96,6 +97,16 @@ pub trait Gate: Send + Sync {
         Vec::new()
     }
 
+    /// The fields that the caller sees in no record of a kind, sorted.
+    fn never_seen(&self, _ctx: &Ctx, _kind: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Why the caller does not see that field in each record of a kind: a sentence that names the rule.
+    fn why_hidden(&self, _ctx: &Ctx, kind: &str, field: &str) -> String {
+        format!("You may not see `{field}` of each {}.", kind.replace('_', " "))
+    }
+
     /// As [`Gate::hidden`] of many records of a kind, one after the other, where what is hidden depends on the record. `None`,
     /// where the same fields are hidden in all.
     fn hiding<'g>(&'g self, _ctx: &Ctx, _kind: &str) -> Option<Box<dyn Hiding + 'g>> {
@@ -103,14 +114,35 @@ pub trait Gate: Send + Sync {
     }
 }
 
-/// Tells of the records of one kind which fields one caller does not see. Whatever is the same for all of them has been
-/// looked up once.
+/// Tells of the records of one kind, one after the other, which fields one caller does not see. Whatever is the same for all
+/// of them has been looked up once.
 pub trait Hiding {
-    /// The members of a record on which it depends, sorted: no others need be known.
+    /// The members of a record on which it depends, sorted: no others need be told.
     fn depends_on(&self) -> &[String];
 
-    /// The fields that are hidden in this record, sorted: as [`Gate::hidden`].
-    fn hidden_in(&mut self, record: &Map<String, Value>) -> Arc<[String]>;
+    /// Takes note of what the record holds in the member of this place among them.
+    fn note(&mut self, place: usize, fact: &Fact<'_>);
+
+    /// The fields that are hidden in the record that has been told of, sorted, as [`Gate::hidden`]; what was not told is not
+    /// known. Then it is the next one's turn.
+    fn hidden(&mut self) -> Arc<[String]>;
+}
+
+/// What a record holds in one member, as far as conditions can compare it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact<'f> {
+    /// Nothing.
+    Null,
+    /// Yes or no.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number as JSON writes it.
+    Number(&'f str),
+    /// A text, be it an id, a day or an instant.
+    Text(&'f str),
+    /// Something of many parts.
+    Other,
 }
 
 /// Where gates come from. Every organization has its own, made from its policies.
@@ -195,6 +227,14 @@ impl Gate for Approved {
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
         self.gate.hidden(ctx, kind, record)
+    }
+
+    fn never_seen(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
+        self.gate.never_seen(ctx, kind)
+    }
+
+    fn why_hidden(&self, ctx: &Ctx, kind: &str, field: &str) -> String {
+        self.gate.why_hidden(ctx, kind, field)
     }
 
     fn hiding<'g>(&'g self, ctx: &Ctx, kind: &str) -> Option<Box<dyn Hiding + 'g>> {

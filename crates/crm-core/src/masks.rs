@@ -3,13 +3,14 @@
 //! A hidden field must not be found out by other ways either. Lists are neither sorted nor filtered by it, the search does
 //! not look into it, the history leaves it out, and figures that would tell it are withheld.
 mod omitting;
+mod telling;
 
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use self::omitting::{Omitting, pick};
+use self::{omitting::Omitting, telling::tell};
 use crate::{
     Ctx, Error, Result,
     gate::Hiding,
@@ -79,6 +80,14 @@ pub(crate) fn seeing<R: Record>(ctx: &Ctx, records: Vec<R>, field: &str) -> Resu
     Ok(seen)
 }
 
+/// The fields that the caller does not see in this record.
+///
+/// # Errors
+/// As [`masked`].
+pub(crate) fn hidden_in<R: Record>(ctx: &Ctx, record: &R) -> Result<Arc<[String]>> {
+    Hidden::of::<R>(ctx).names_in(record)
+}
+
 /// What the caller does not see of a kind of record.
 struct Hidden<'c> {
     /// In some of them, or where it does not depend on the record, in each.
@@ -96,8 +105,8 @@ impl<'c> Hidden<'c> {
 
     fn names_in<R: Record>(&mut self, record: &R) -> Result<Arc<[String]>> {
         let Some(depending) = &mut self.depending else { return Ok(Arc::clone(&self.names)) };
-        let members = pick(record, depending.depends_on()).map_err(|error| Error::Internal(Box::new(error)))?;
-        Ok(depending.hidden_in(&members))
+        tell(record, &mut **depending)?;
+        Ok(depending.hidden())
     }
 
     fn masked<'r, R: Record>(&mut self, record: &'r R) -> Result<Masked<'r, R>> {
@@ -124,7 +133,7 @@ pub fn hidden<R: Record>(ctx: &Ctx) -> Vec<String> {
 /// # Errors
 /// [`Error::Forbidden`] `field_not_viewable`.
 pub fn check_use<R: Record>(ctx: &Ctx, field: &str) -> Result<()> {
-    check_viewable(&hidden::<R>(ctx), field)
+    check_uses(ctx, R::KIND, &[field])
 }
 
 /// As [`check_use`], of several fields of a kind of record.
@@ -133,7 +142,7 @@ pub fn check_use<R: Record>(ctx: &Ctx, field: &str) -> Result<()> {
 /// As [`check_use`].
 pub fn check_uses(ctx: &Ctx, kind: &str, fields: &[&str]) -> Result<()> {
     let hidden = ctx.gate.hidden(ctx, kind, None);
-    fields.iter().try_for_each(|field| check_viewable(&hidden, field))
+    fields.iter().try_for_each(|field| check_viewable(ctx, kind, &hidden, field))
 }
 
 /// Refuses to look through the text of records where that text holds what the caller does not see.
@@ -141,8 +150,8 @@ pub fn check_uses(ctx: &Ctx, kind: &str, fields: &[&str]) -> Result<()> {
 /// # Errors
 /// [`Error::Forbidden`] `field_not_viewable`.
 pub fn check_search<R: Record>(ctx: &Ctx) -> Result<()> {
-    let hidden = hidden::<R>(ctx);
-    searched::<R>().try_for_each(|field| check_viewable(&hidden, field.name))
+    let fields: Vec<_> = searched::<R>().map(|field| field.name).collect();
+    check_uses(ctx, R::KIND, &fields)
 }
 
 /// The fields whose text `q=` and the search look through.
@@ -150,12 +159,25 @@ pub fn searched<R: Record>() -> impl Iterator<Item = &'static Field> {
     R::FIELDS.iter().filter(|field| field.searched)
 }
 
-fn check_viewable(hidden: &[String], field: &str) -> Result<()> {
-    if hidden.iter().all(|name| name != field) {
-        return Ok(());
-    }
-    let reason = format!("The field `{field}` is not visible to you, so nothing can be found or sorted by it.");
-    Err(Error::Forbidden { code: "field_not_viewable", reason })
+fn check_viewable(ctx: &Ctx, kind: &str, hidden: &[String], field: &str) -> Result<()> {
+    hiding(hidden, field).map_or(Ok(()), |name| Err(not_viewable(ctx.gate.why_hidden(ctx, kind, name))))
+}
+
+/// Whether a field is hidden where these are: itself, the whole that it is a part of, or a part of it
+/// (`customFields.region` of `customFields`).
+pub fn is_hidden(hidden: &[String], field: &str) -> bool {
+    hiding(hidden, field).is_some()
+}
+
+/// The one of these names by which a field is hidden.
+fn hiding<'h>(hidden: &'h [String], field: &str) -> Option<&'h String> {
+    let is_part = |part: &str, whole: &str| part.strip_prefix(whole).is_some_and(|rest| rest.starts_with('.'));
+    hidden.iter().find(|name| *name == field || is_part(field, name) || is_part(name, field))
+}
+
+/// The refusal to use or to write what the caller does not see, for this reason.
+pub fn not_viewable(reason: String) -> Error {
+    Error::Forbidden { code: "field_not_viewable", reason }
 }
 
 /// A figure of an answer, and the fields that it would tell.
@@ -193,13 +215,20 @@ pub fn withhold(ctx: &Ctx, members: &mut Map<String, Value>, reveals: &[Reveals]
 
 fn leave_out(members: &mut Map<String, Value>, names: Vec<String>) {
     for name in &names {
-        members.shift_remove(name);
+        match name.split_once('.') {
+            Some((whole, part)) => {
+                members.get_mut(whole).and_then(Value::as_object_mut).map(|parts| parts.shift_remove(part));
+            }
+            None => drop(members.shift_remove(name)),
+        }
     }
     members.insert(MEMBER.to_owned(), names.into());
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::{
         activities::Activity, companies::Company, contacts::Contact, deals::Deal, leads::Lead, record::FieldKind,
@@ -217,6 +246,27 @@ mod tests {
         };
         let texts = R::FIELDS.iter().filter(|field| matches!(field.kind, FieldKind::Text | FieldKind::LongText));
         texts.filter(finds).map(|field| field.name).collect()
+    }
+
+    #[test]
+    fn a_field_is_hidden_with_its_whole_and_a_whole_with_its_parts() {
+        let hidden = ["customFields.region", "value"].map(str::to_owned);
+        for (field, is) in [
+            ("value", true),
+            ("value.x", true),
+            ("valueX", false),
+            ("customFields.region", true),
+            ("customFields.regions", false),
+            ("customFields.seats", false),
+            ("customFields", true),
+            ("custom", false),
+        ] {
+            assert_eq!(is_hidden(&hidden, field), is, "{field}");
+        }
+        let mut members = object(&json!({"value": 1, "customFields": {"region": "EU", "seats": 2}})).unwrap();
+        leave_out(&mut members, hidden.to_vec());
+        let rest = json!({"customFields": {"seats": 2}, "maskedFields": ["customFields.region", "value"]});
+        assert_eq!(Value::Object(members), rest);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKin
 
 use crate::{
     Error, Result, bodies,
-    custom_fields::is_day,
+    custom_fields::{self, is_day},
     error::{FieldError, camel},
     record::{COMMON, Field, FieldKind, Record},
 };
@@ -104,9 +104,10 @@ impl Patch {
 }
 
 impl Patch {
-    /// The members that the request itself gives.
+    /// The members that the request itself gives, custom fields by their names too.
     pub(crate) fn given(&self) -> Vec<String> {
-        self.members.keys().filter(|name| !self.defaults.contains(name)).cloned().collect()
+        let own = self.members.iter().filter(|(name, _)| !self.defaults.contains(name));
+        own.flat_map(|(name, value)| custom_fields::within(name, value).into_iter().chain([name.clone()])).collect()
     }
 
     /// The patch for a new record of a signed-in user, who owns it unless the patch says otherwise.

@@ -271,9 +271,7 @@ pub fn seen(ctx: &Ctx, approval: &Approval) -> Result<Map<String, Value>> {
     }
     let hidden = ctx.gate.hidden(ctx, &approval.fields.resource, None);
     if let Some(Value::Array(changes)) = members.get_mut("changes") {
-        let root =
-            |change: &Value| change["fieldName"].as_str().and_then(|name| name.split('.').next()).map(str::to_owned);
-        changes.retain(|change| root(change).is_none_or(|root| !hidden.contains(&root)));
+        changes.retain(|change| change["fieldName"].as_str().is_none_or(|name| !masks::is_hidden(&hidden, name)));
     }
     Ok(members)
 }

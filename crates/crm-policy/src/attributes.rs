@@ -27,12 +27,25 @@ pub struct Resource {
     name: String,
     class: ResourceClass,
     attributes: BTreeMap<String, Kind>,
+    parts: BTreeSet<String>,
 }
 
 impl Resource {
     /// A resource without attributes. The name is singular, as in a field history: `deal`.
     pub fn new(name: impl Into<String>, class: ResourceClass) -> Self {
-        Self { name: name.into(), class, attributes: BTreeMap::new() }
+        Self { name: name.into(), class, attributes: BTreeMap::new(), parts: BTreeSet::new() }
+    }
+
+    /// Adds a part of an attribute, `customFields.region`: it can be hidden and closed by itself, but not compared.
+    #[must_use]
+    pub fn with_part(mut self, part: impl Into<String>) -> Self {
+        self.parts.insert(part.into());
+        self
+    }
+
+    /// Whether there is an attribute, or a part of one, of this name.
+    pub fn has(&self, field: &str) -> bool {
+        self.attributes.contains_key(field) || self.parts.contains(field)
     }
 
     /// Adds an attribute; one of the same name is replaced.
@@ -66,6 +79,13 @@ impl Registry {
     /// A registry of these resources.
     pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
         Self(resources.into_iter().map(|resource| (resource.name.clone(), resource)).collect())
+    }
+
+    /// The same registry with another resource; one of the same name is replaced.
+    #[must_use]
+    pub fn with(mut self, resource: Resource) -> Self {
+        self.0.insert(resource.name.clone(), resource);
+        self
     }
 
     /// The resource of this name.
@@ -112,6 +132,15 @@ impl Facts {
     pub fn with(mut self, attribute: impl Into<String>, value: impl Into<Option<Scalar>>) -> Self {
         self.0.insert(attribute.into(), value.into());
         self
+    }
+
+    /// Sets what is known of an attribute: `None` where nothing is, `Some(None)` where it is null.
+    pub(crate) fn set(&mut self, attribute: &str, value: Option<Option<Scalar>>) {
+        match (self.0.get_mut(attribute), value) {
+            (Some(slot), Some(value)) => *slot = value,
+            (None, Some(value)) => drop(self.0.insert(attribute.to_owned(), value)),
+            (_, None) => drop(self.0.remove(attribute)),
+        }
     }
 
     /// Reads the attributes that a simulation assumes.

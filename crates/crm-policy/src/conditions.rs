@@ -154,7 +154,8 @@ impl Serialize for Condition {
 
 impl PartialEq for Condition {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source && self.expression == other.expression
+        let same = Arc::ptr_eq(&self.source, &other.source) && Arc::ptr_eq(&self.expression, &other.expression);
+        same || (self.source == other.source && self.expression == other.expression)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The engine: a loaded set of policies, and what it decides.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::attributes::{Caller, Context, Facts};
 use crate::decisions::Decision;
 use crate::policies::{Action, Effect, Policy, Role};
+use crate::resource_patterns::ResourcePattern;
 use crate::scalars::Rates;
 use crate::tables::Table;
 
@@ -82,9 +83,28 @@ impl Engine {
         Decision::new(request, if allow.is_some() { Effect::Allow } else { Effect::Deny }, allow)
     }
 
+    /// Why something is not allowed on every record: refused by the first policy that refuses it on some, else by none that
+    /// allows it on all.
+    pub fn why_not_everywhere(&self, request: &Request<'_>) -> Decision {
+        let mut speaking = self.speaking(request.role, request.action, request.resource).filter(|it| !it.is_draft);
+        Decision::new(request, Effect::Deny, speaking.find(|policy| policy.effect == Effect::Deny))
+    }
+
     /// Whether some policy is a draft, so that there is something to watch.
     pub fn has_drafts(&self) -> bool {
         self.policies.iter().any(|policy| policy.is_draft && policy.is_active)
+    }
+
+    /// The parts of a resource's fields of which some policy speaks by name, sorted: `customFields.region`. Of any other what
+    /// is decided of the whole holds.
+    pub(crate) fn parts(&self, resource: &str) -> BTreeSet<&str> {
+        let named = self.policies.iter().filter(|policy| policy.is_active && policy.action.is_on_fields());
+        let names = named.filter_map(|policy| match (&policy.resource, policy.field.as_deref()) {
+            (ResourcePattern::Exact(name), Some(field)) if name == resource => Some(field),
+            (ResourcePattern::Exact(name), None) => name.strip_prefix(resource)?.strip_prefix('.'),
+            _ => None,
+        });
+        names.filter(|name| name.contains('.')).collect()
     }
 
     /// The policies of the set, in its order.

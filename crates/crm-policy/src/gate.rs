@@ -1,22 +1,23 @@
 //! The gate of an organization: what its policies make of what is asked.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crm_core::gate::{Action as Asked, Ask, Gate, Hiding};
+use crm_core::masks::not_viewable;
 use crm_core::proposals::Proposal;
 use crm_core::{Ctx, Error, Record, Result};
 use serde_json::{Map, Value};
 
 use crate::approvals::Approval;
-use crate::attributes::{Caller, Context, Facts, Resource};
+use crate::attributes::{Caller, Context, Facts};
 use crate::catalogue::catalogue;
 use crate::decisions::Decision;
 use crate::engine::{Engine, Request};
-use crate::masks::Mask;
 use crate::policies::{Action, Effect, Role};
 use crate::shadows::Shadows;
+use crate::sights::Sight;
 use crate::stored_policies::is_asked_at_once;
 
 /// The gate of one organization, as its policies stood when they were loaded.
@@ -24,8 +25,8 @@ pub struct PolicyGate {
     engine: Engine,
     /// Whether there are drafts to watch.
     is_watched: bool,
-    /// What is hidden from a role, by kind of record; a kind of which nothing is hidden has no mask.
-    masks: HashMap<Role, HashMap<String, Mask>>,
+    /// What is hidden from a role, by kind of record; a kind of which nothing is hidden is not among them.
+    sights: HashMap<Role, HashMap<String, Sight>>,
     /// What the drafts would hide or show besides, in some records at least, by kind of record.
     drafted: HashMap<(Role, String), Vec<Drafted>>,
     shadows: Arc<Shadows>,
@@ -46,10 +47,10 @@ impl PolicyGate {
 
     /// As [`PolicyGate::new`], with what its drafts come to noted where others note it too.
     pub(crate) fn watched(engine: Engine, shadows: Arc<Shadows>) -> Self {
-        let masks = Role::ALL.iter().map(|role| (*role, masks(&engine, *role))).collect();
+        let sights = Role::ALL.iter().map(|role| (*role, sights(&engine, *role))).collect();
         let is_watched = engine.has_drafts();
         let drafted = if is_watched { drafted(&engine) } else { HashMap::new() };
-        Self { is_watched, masks, drafted, shadows, engine }
+        Self { is_watched, sights, drafted, shadows, engine }
     }
 
     /// What decides.
@@ -98,15 +99,15 @@ impl PolicyGate {
         }
     }
 
-    fn mask(&self, ctx: &Ctx, kind: &str) -> Option<&Mask> {
-        role(ctx).and_then(|role| self.masks.get(&role)?.get(kind))
+    fn sight(&self, ctx: &Ctx, kind: &str) -> Option<&Sight> {
+        role(ctx).and_then(|role| self.sights.get(&role)?.get(kind))
     }
 
     /// Writing a field takes both seeing and editing it: the answer to a write would tell what is there.
     fn decide_field(&self, ctx: &Ctx, kind: &str, name: &str, states: &[Facts]) -> Result<Option<Decision>> {
         let field = format!("{kind}.{name}");
         if let Some(hidden) = self.decide(ctx, Action::ViewField, &field, states).filter(|decision| !decision.allowed) {
-            return Err(Error::Forbidden { code: "field_not_viewable", reason: hidden.reason });
+            return Err(not_viewable(hidden.reason));
         }
         Ok(self.decide(ctx, Action::EditField, &field, states))
     }
@@ -121,70 +122,54 @@ impl Gate for PolicyGate {
         }
         let mut decisions: Vec<Decision> = self.decide(ctx, action, ask.kind, &states).into_iter().collect();
         for name in ask.given {
-            decisions.extend(self.decide_field(ctx, ask.kind, name, &states)?);
+            match name.strip_suffix(".*") {
+                None => decisions.extend(self.decide_field(ctx, ask.kind, name, &states)?),
+                Some(whole) => {
+                    let is_part = |name: &&str| name.strip_prefix(whole).is_some_and(|rest| rest.starts_with('.'));
+                    for part in self.engine.parts(ask.kind).into_iter().filter(is_part) {
+                        decisions.extend(self.decide_field(ctx, ask.kind, part, &states)?);
+                    }
+                }
+            }
         }
         judge(ask, decisions)
     }
 
     fn hiding<'g>(&'g self, ctx: &Ctx, kind: &str) -> Option<Box<dyn Hiding + 'g>> {
-        let mask = self.mask(ctx, kind).filter(|mask| !mask.conditional.is_empty())?;
-        let resource = catalogue().resource(kind)?;
-        let depends_on = mask.depends_on(resource).into_iter().map(str::to_owned).collect();
-        Some(Box::new(Depending { mask, resource, caller: caller(ctx), depends_on, told: Vec::new() }))
+        let sight = self.sight(ctx, kind).filter(|sight| sight.depends())?;
+        Some(Box::new(sight.seen_by(caller(ctx))))
+    }
+
+    fn never_seen(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
+        self.sight(ctx, kind).map_or_else(Vec::new, |sight| sight.mask.hidden.iter().cloned().collect())
+    }
+
+    fn why_hidden(&self, ctx: &Ctx, kind: &str, field: &str) -> String {
+        let (caller, field) = (caller(ctx), format!("{kind}.{field}"));
+        self.engine
+            .why_not_everywhere(&Request::new(role(ctx), Action::ViewField, &field, &caller, &Facts::none()))
+            .reason
     }
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
         if record.is_none() {
             self.watch_fields(ctx, kind);
         }
-        match (self.mask(ctx, kind), record) {
+        match (self.sight(ctx, kind), record) {
             (None, _) => Vec::new(),
-            (Some(mask), None) => mask
-                .hidden
-                .iter()
-                .chain(mask.conditional.keys())
-                .cloned()
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
-            (Some(mask), Some(record)) => {
+            (Some(sight), None) => sight.hidden_somewhere.clone(),
+            (Some(sight), Some(record)) => {
                 let (caller, facts) = (caller(ctx), facts(kind, record));
-                mask.hidden_in(&Context::new(&caller, &facts)).into_iter().map(str::to_owned).collect()
+                sight.mask.hidden_in(&Context::new(&caller, &facts)).into_iter().map(str::to_owned).collect()
             }
         }
     }
 }
 
-/// A mask that depends on the record, and who looks through it.
-struct Depending<'g> {
-    mask: &'g Mask,
-    resource: &'g Resource,
-    caller: Caller,
-    depends_on: Vec<String>,
-    /// What has been told, to be shared by all records of which it holds.
-    told: Vec<Arc<[String]>>,
-}
-
-impl Hiding for Depending<'_> {
-    fn depends_on(&self) -> &[String] {
-        &self.depends_on
-    }
-
-    fn hidden_in(&mut self, record: &Map<String, Value>) -> Arc<[String]> {
-        let facts = Facts::of(self.resource, record);
-        let names = self.mask.hidden_in(&Context::new(&self.caller, &facts));
-        if let Some(told) = self.told.iter().find(|told| told.iter().eq(&names)) {
-            return Arc::clone(told);
-        }
-        let names: Arc<[String]> = names.into_iter().map(str::to_owned).collect();
-        self.told.push(Arc::clone(&names));
-        names
-    }
-}
-
-fn masks(engine: &Engine, role: Role) -> HashMap<String, Mask> {
-    let masks = catalogue().resources().map(|resource| (resource.name().to_owned(), engine.mask(role, resource)));
-    masks.filter(|(_, mask)| !mask.hidden.is_empty() || !mask.conditional.is_empty()).collect()
+fn sights(engine: &Engine, role: Role) -> HashMap<String, Sight> {
+    let sights =
+        catalogue().resources().map(|resource| (resource.name().to_owned(), Sight::of(engine, role, resource)));
+    sights.filter(|(_, sight)| !sight.is_whole()).collect()
 }
 
 /// What is unknown hides a field, so that what a draft would hide in some records alone is among it.
@@ -192,7 +177,9 @@ fn drafted(engine: &Engine) -> HashMap<(Role, String), Vec<Drafted>> {
     let (caller, nothing) = (Caller::default(), Facts::none());
     let mut drafted: HashMap<_, Vec<_>> = HashMap::new();
     for (role, resource) in Role::ALL.iter().flat_map(|role| catalogue().resources().map(move |it| (*role, it))) {
-        for field in resource.attributes().keys().map(|field| format!("{}.{field}", resource.name())) {
+        let whole = resource.attributes().keys().map(String::as_str);
+        let fields = whole.chain(engine.parts(resource.name()));
+        for field in fields.map(|field| format!("{}.{field}", resource.name())) {
             let request = Request::new(role, Action::ViewField, &field, &caller, &nothing);
             if let Some(would) = engine.shadow(&request) {
                 let (policy, effect) = (would.policy_id.unwrap_or_default(), would.effect);

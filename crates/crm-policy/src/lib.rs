@@ -70,6 +70,7 @@ pub mod resource_patterns;
 pub mod scalars;
 mod schema;
 pub mod shadows;
+mod sights;
 pub mod simulations;
 pub mod stored_policies;
 mod tables;

@@ -66,11 +66,16 @@ impl Engine {
     /// The fields of a resource that a role doesn't see.
     pub fn mask(&self, role: Role, resource: &Resource) -> Mask {
         let mut mask = Mask { hidden: BTreeSet::new(), conditional: BTreeMap::new() };
-        for field in resource.attributes().keys() {
+        let whole = resource.attributes().keys().map(String::as_str);
+        for field in whole.chain(self.parts(resource.name())) {
+            // Nothing is left of a part where the whole is hidden.
+            if field.split_once('.').is_some_and(|(whole, _)| mask.hidden.contains(whole)) {
+                continue;
+            }
             match self.list_filter(role, Action::ViewField, &format!("{}.{field}", resource.name())) {
                 ListFilter::Everything => {}
-                ListFilter::Nothing => drop(mask.hidden.insert(field.clone())),
-                filter => drop(mask.conditional.insert(field.clone(), filter)),
+                ListFilter::Nothing => drop(mask.hidden.insert(field.to_owned())),
+                filter => drop(mask.conditional.insert(field.to_owned(), filter)),
             }
         }
         mask

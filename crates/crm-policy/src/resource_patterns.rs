@@ -54,10 +54,15 @@ impl Serialize for ResourcePattern {
     }
 }
 
-/// Whether a pattern, in its text form, covers a name. This is what the casbin model calls `resourceMatch`.
+/// Whether a pattern, in its text form, covers a name. This is what the casbin model calls `resourceMatch`. A field is
+/// covered with its parts: `deal.customFields` covers `deal.customFields.size`.
 pub(crate) fn resource_matches(name: &str, pattern: &str) -> bool {
-    let under = |prefix: &str| prefix.ends_with('.') && name.len() > prefix.len() && name.starts_with(prefix);
-    pattern == "*" || pattern == name || pattern.strip_suffix('*').is_some_and(under)
+    let continues =
+        |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'));
+    match pattern.strip_suffix(".*") {
+        Some(prefix) => continues(prefix),
+        None => pattern == "*" || pattern == name || (pattern.contains('.') && continues(pattern)),
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +76,10 @@ mod tests {
             ("deal.title", "deal", false),
             ("deal.title", "deal.*", true),
             ("deal.customFields.size", "deal.*", true),
+            ("deal.customFields.size", "deal.customFields", true),
+            ("deal.customFields", "deal.customFields.size", false),
+            ("deal.customFieldsX", "deal.customFields", false),
+            ("deal.customFields.", "deal.customFields", false),
             ("deal", "deal.*", false),
             ("deal.", "deal.*", false),
             ("dealx.title", "deal.*", false),

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use crm_core::gate::Fact;
 use iso_currency::Currency;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
@@ -127,6 +128,34 @@ impl Scalar {
         }
     }
 
+    /// The value of a record's attribute as it is told, `Some(None)` for null; `None` where it is none of that type. The same
+    /// that [`Scalar::read_member`] reads from JSON; an amount's currency is told apart ([`Scalar::money_in`]).
+    pub(crate) fn told(kind: &Kind, fact: &Fact<'_>) -> Option<Option<Scalar>> {
+        let scalar = match (kind, fact) {
+            (_, Fact::Null) => return Some(None),
+            (Kind::Opaque, _) => Scalar::Opaque,
+            (Kind::Bool, Fact::Bool(value)) => Scalar::Bool(*value),
+            (Kind::Int, Fact::Int(value)) => Scalar::Int(*value),
+            (Kind::Int, Fact::Number(text)) => Scalar::Int(text.parse().ok()?),
+            (Kind::Decimal, fact) => Scalar::Decimal(exact(fact)?),
+            (Kind::Id, Fact::Text(text)) if !text.is_empty() => Scalar::Text((*text).to_owned()),
+            (Kind::Enum(names), Fact::Text(text)) if names.iter().any(|name| name == text) => {
+                Scalar::Text((*text).to_owned())
+            }
+            (Kind::Text, Fact::Text(text)) => Scalar::Text((*text).to_owned()),
+            (Kind::Date, Fact::Text(text)) => Scalar::Date(text.parse().ok()?),
+            (Kind::Instant, Fact::Text(text)) => Scalar::Instant(instant(text)?),
+            _ => return None,
+        };
+        Some(Some(scalar))
+    }
+
+    /// An amount in the currency of that code.
+    pub(crate) fn money_in(amount: Decimal, code: &Scalar) -> Option<Scalar> {
+        let Scalar::Text(code) = code else { return None };
+        Some(Scalar::Money(amount, Currency::from_code(code)?))
+    }
+
     fn money(amount: &Value, currency: &Value) -> Option<Scalar> {
         Some(Scalar::Money(decimal(amount)?, Currency::from_code(currency.as_str()?)?))
     }
@@ -150,10 +179,22 @@ impl Scalar {
     }
 }
 
+/// The exact decimal that is told.
+pub(crate) fn exact(fact: &Fact<'_>) -> Option<Decimal> {
+    match fact {
+        Fact::Int(value) => Some(Decimal::from(*value)),
+        Fact::Number(text) => number(text),
+        _ => None,
+    }
+}
+
 fn decimal(json: &Value) -> Option<Decimal> {
-    let text = json.as_number()?.to_string();
+    number(&json.as_number()?.to_string())
+}
+
+fn number(text: &str) -> Option<Decimal> {
     let scientific = text.contains(['e', 'E']);
-    if scientific { Decimal::from_scientific(&text).ok() } else { Decimal::from_str_exact(&text).ok() }
+    if scientific { Decimal::from_scientific(text).ok() } else { Decimal::from_str_exact(text).ok() }
 }
 
 fn instant(text: &str) -> Option<DateTime<Utc>> {

@@ -6,15 +6,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::attributes::{Caller, Facts};
-use crate::catalogue::catalogue;
+use crate::attributes::{Caller, Facts, Registry};
 use crate::decisions::Decision;
 use crate::engine::Request;
 use crate::gate;
 use crate::gates;
 use crate::policies::{Action, Role};
 use crate::resource_patterns::ResourcePattern;
-use crate::stored_policies::{check_may_manage, field_at};
+use crate::stored_policies::{check_may_manage, field_at, registry_for};
 
 /// A question to the policies.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -47,7 +46,8 @@ pub fn simulate(tx: &mut Tx<'_>, question: &Simulation) -> Result<Decision> {
     let mut errors = Vec::new();
     let who = principal(tx, question).map_err(|error| errors.push(error));
     let action = action(question).map_err(|error| errors.push(error));
-    let facts = facts(question, action.ok()).map_err(|mut found| errors.append(&mut found));
+    let registry = registry_for(tx, &question.resource)?;
+    let facts = facts(question, &registry, action.ok()).map_err(|mut found| errors.append(&mut found));
     let (Ok((role, caller)), Ok(action), Ok(facts)) = (who, action, facts) else { return Err(Error::Invalid(errors)) };
     let engine = gates::load(tx)?;
     Ok(engine.simulate(&Request::new(role, action, &question.resource, &caller, &facts)))
@@ -73,18 +73,18 @@ fn action(question: &Simulation) -> Result<Action, FieldError> {
 }
 
 /// What is known of the record, where the resource is one that the action is asked about.
-fn facts(question: &Simulation, action: Option<Action>) -> Result<Facts, Vec<FieldError>> {
+fn facts(question: &Simulation, registry: &Registry, action: Option<Action>) -> Result<Facts, Vec<FieldError>> {
     let wrong = |code: &str, message: String| vec![FieldError::new("resource", code, message)];
     let name = &question.resource;
     let root = match ResourcePattern::parse(name) {
         Some(ResourcePattern::Exact(name)) => name.split('.').next().map(str::to_owned),
         _ => None,
     };
-    let resource = root.and_then(|root| catalogue().resource(&root));
+    let resource = root.and_then(|root| registry.resource(&root));
     let resource = resource.ok_or_else(|| wrong("unknown_resource", format!("There is no resource “{name}”.")))?;
     let field = name.split_once('.').map(|(_, field)| field);
     match (action.is_some_and(Action::is_on_fields), field) {
-        (true, Some(field)) if !resource.attributes().contains_key(field) => {
+        (true, Some(field)) if !resource.has(field) => {
             return Err(wrong("unknown_field", format!("{} has no field “{field}”.", resource.name())));
         }
         (true, None) => return Err(wrong("required", format!("Name the field: {}.title, say.", resource.name()))),

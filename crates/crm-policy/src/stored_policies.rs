@@ -4,8 +4,11 @@
 //! [`Policy`], must leave somebody who can take it back, and counts the organization's `policy_version` on, by which every
 //! process notices it at its next request.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use crm_core::change::{Change, Draft};
+use crm_core::custom_fields::{self, CustomField};
 use crm_core::gate::{Action as GateAction, Ask};
 use crm_core::history::kinds::Kind;
 use crm_core::record::{Field, FieldKind};
@@ -18,6 +21,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use validator::Validate;
 
+use crate::attributes::Registry;
 use crate::built_in_policies::example_policies;
 use crate::catalogue::{built_in, catalogue};
 use crate::engine::Engine;
@@ -147,8 +151,8 @@ impl PolicyFields {
     }
 
     /// Every fault of the policy by the grammar, and by what the house asks about.
-    fn judge(&self) -> Result<Policy, Vec<Violation>> {
-        let policy = Policy::read("candidate", &self.json(), catalogue())?;
+    fn judge(&self, registry: &Registry) -> Result<Policy, Vec<Violation>> {
+        let policy = Policy::read("candidate", &self.json(), registry)?;
         let faults = unanswerable(&policy);
         if faults.is_empty() { Ok(policy) } else { Err(faults) }
     }
@@ -184,6 +188,21 @@ pub(crate) fn field_at(pointer: &str) -> String {
         }
     }
     place
+}
+
+/// What policies may speak about: the catalogue, with the custom fields that the organization has given to the kind of
+/// record before the first dot of that name.
+///
+/// # Errors
+/// What the database says.
+pub(crate) fn registry_for(tx: &mut Tx<'_>, name: &str) -> Result<Cow<'static, Registry>> {
+    let root = name.split('.').next().unwrap_or_default();
+    let resource = catalogue().resource(root).filter(|_| custom_fields::ENTITY_TYPES.contains(&root));
+    let Some(resource) = resource else { return Ok(Cow::Borrowed(catalogue())) };
+    let own = custom_fields::of_kind(tx, root)?;
+    let part = |own: &CustomField| format!("{}.{}", custom_fields::MEMBER, own.fields.key);
+    let resource = own.iter().fold(resource.clone(), |resource, own| resource.with_part(part(own)));
+    Ok(Cow::Owned(catalogue().clone().with(resource)))
 }
 
 /// Creates a policy.
@@ -293,7 +312,8 @@ fn judge(
     fields: &PolicyFields,
     replaced: Option<Id<StoredPolicy>>,
 ) -> Result<Result<Policy, Vec<Violation>>> {
-    let policy = match fields.judge() {
+    let registry = registry_for(tx, &fields.resource)?;
+    let policy = match fields.judge(&registry) {
         Ok(policy) => policy,
         Err(faults) => return Ok(Err(faults)),
     };

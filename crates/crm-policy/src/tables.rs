@@ -91,8 +91,12 @@ impl Cells {
         if let Some(cell) = self.exact.get(name) {
             return cell;
         }
-        let ends = name.rmatch_indices('.').map(|(dot, _)| dot);
-        ends.filter(|dot| dot + 1 < name.len()).find_map(|dot| self.under.get(&name[..dot])).unwrap_or(&self.everything)
+        let ends = name.rmatch_indices('.').map(|(dot, _)| dot).filter(|dot| dot + 1 < name.len());
+        // A field is covered with its parts, a record is not covered with its fields.
+        let whole = |name: &str| self.exact.get(name).filter(|_| name.contains('.'));
+        ends.map(|dot| &name[..dot])
+            .find_map(|name| self.under.get(name).or_else(|| whole(name)))
+            .unwrap_or(&self.everything)
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     }
     .endpoints();
     let words = "In one transaction. An empty body makes a company where the lead names one, a contact, and a deal in the \
-                 default pipeline's first stage. A second time answers with what the first made.";
+                 default pipeline's first stage. A second time answers with what the first made. What \
+                 you do not see of the lead goes over only to where you do not see it either; `leftOut` names the rest.";
     let convert = Endpoint::post("/api/leads/{id}/convert", "convertLead", convert)
         .says(TAG, "Convert a lead", words)
         .takes::<Targets>()
@@ -49,13 +50,14 @@ fn with_reason(mut endpoint: Endpoint) -> Endpoint {
 
 /// What a lead became, as the caller sees it.
 fn seen(conversion: &Conversion, tx: &Tx<'_>) -> crm_core::Result<Answer> {
-    let Conversion { lead, company, contact, deal, already_converted } = conversion;
+    let Conversion { lead, company, contact, deal, already_converted, left_out } = conversion;
     Answer::json(&json!({
         "lead": masks::masked(tx.ctx, lead)?,
         "company": company.as_ref().map(|company| masks::masked(tx.ctx, company)).transpose()?,
         "contact": contact.as_ref().map(|contact| masks::masked(tx.ctx, contact)).transpose()?,
         "deal": deal.as_ref().map(|deal| masks::masked(tx.ctx, deal)).transpose()?,
         "alreadyConverted": already_converted,
+        "leftOut": left_out,
     }))
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Ways to ask a list for what it should not tell, each of which is understood where the field is visible.
-const ORACLES: [&str; 9] = [
+const ORACLES: [&str; 11] = [
     "sort=value",
     "sort=-value",
     "value=1111",
@@ -22,6 +22,8 @@ const ORACLES: [&str; 9] = [
     "q=1111",
     "count=true&value[lt]=5000",
     "fieldName=value",
+    "fieldName=customFields.region",
+    "customFields.region=north",
     "sort=createdAt&limit=1",
 ];
 
@@ -46,10 +48,28 @@ fn house() -> (Server, Things, String) {
     (server, things, path)
 }
 
-/// Another world, in which deals are worth something else and all else is as it was.
+/// Hides one of two custom fields of deals from representatives and managers.
+fn hide_region(server: &Server, path: &str) {
+    for (key, kind) in [("region", "text"), ("seats", "number")] {
+        let field = json!({"entityType": "deal", "key": key, "label": key, "type": kind});
+        server.admin().post("/api/custom-fields", &field).expect(201);
+    }
+    for role in ["SALES_REP", "MANAGER"] {
+        let policy = json!({"name": format!("No regions for {role}"), "role": role, "action": "view_field",
+            "resource": "deal.customFields.region"});
+        server.admin().post("/api/policies", &policy).expect(201);
+    }
+    for region in ["south", "north"] {
+        server.admin().patch(path, &json!({"customFields": {"region": region, "seats": 3}})).expect(200);
+    }
+}
+
+/// Another world, in which deals are worth something else and are in another region, and all else is as it was.
 fn change_values(database: &TestDatabase) {
     let text = "UPDATE deals SET value = coalesce(value, 0) * 31 + 987654.25;
         UPDATE field_history SET old_value = '3', new_value = '4' WHERE entity_type = 'deal' AND field_name = 'value';
+        UPDATE deals SET custom_fields = custom_fields || '{\"region\": \"a longer one\"}' WHERE custom_fields ? 'region';
+        UPDATE field_history SET old_value = '\"e\"', new_value = '\"w\"' WHERE field_name = 'customFields.region';
         UPDATE approvals SET changes = replace(changes::text, '1111', '4711')::jsonb, request = '{\"value\": 4711}'";
     database.connect().batch_execute(text).unwrap();
 }
@@ -70,36 +90,45 @@ fn everything(client: Client<'_>, server: &Server, things: &Things, deal: &str) 
         paths.push(path);
     }
     let history = deal.replace("/api/deals", "/api/field-history/deal");
-    paths.extend([deal.to_owned(), history.clone(), format!("{history}/value")]);
+    paths.extend([
+        deal.to_owned(),
+        history.clone(),
+        format!("{history}/value"),
+        format!("{history}/customFields.region"),
+    ]);
+    paths.push("/api/deals/export?format=json".into());
     paths.push(format!("{history}/as-of?at=2100-01-01"));
     paths.push(format!("/api/business-units/{}/stats", server.house.unit));
     paths.extend(["1111", "2222", "acme"].map(|q| format!("/api/search?q={q}")));
     let mut answers = Vec::new();
     for path in paths {
         let mut reply = client.get(&path);
-        neutral(&mut reply.body);
-        let headers = ["etag", "content-type", "content-length", "location"].map(|name| reply.header(name).to_owned());
-        answers.push((path, reply.status, json!([reply.body, headers])));
+        // A moment is written with as many digits as it has, so the length counts without them.
+        let length = reply.header("content-length").parse::<usize>().ok();
+        let length = length.map(|length| length - neutral(&mut reply.body));
+        let headers = ["etag", "content-type", "location"].map(|name| reply.header(name).to_owned());
+        answers.push((path, reply.status, json!([reply.body, length, headers])));
     }
     answers
 }
 
-/// Takes out what tells the request and the moment.
-fn neutral(body: &mut Value) {
+/// Takes out what tells the request and the moment. Gives back how long it was.
+fn neutral(body: &mut Value) -> usize {
+    const MOMENTS: [&str; 6] = ["requestId", "lastUsedAt", "computedAt", "generatedAt", "asOf", "timestamp"];
     match body {
         Value::Object(members) => {
-            const MOMENTS: [&str; 6] = ["requestId", "lastUsedAt", "computedAt", "generatedAt", "asOf", "timestamp"];
-            members.retain(|name, _| !MOMENTS.contains(&name.as_str()));
-            members.values_mut().for_each(neutral);
+            let own = MOMENTS.iter().filter_map(|name| members.shift_remove(*name)).map(|it| it.to_string().len());
+            own.sum::<usize>() + members.values_mut().map(neutral).sum::<usize>()
         }
-        Value::Array(items) => items.iter_mut().for_each(neutral),
-        _ => {}
+        Value::Array(items) => items.iter_mut().map(neutral).sum(),
+        _ => 0,
     }
 }
 
 #[test]
 fn two_worlds_that_differ_in_a_hidden_field_alone_look_alike() {
     let (server, things, deal) = house();
+    hide_region(&server, &deal);
     let clients = [server.rep(), server.manager(), server.admin()];
     let before = clients.map(|client| everything(client, &server, &things, &deal));
     change_values(&server.database);
@@ -245,4 +274,43 @@ fn a_conversion_does_not_tell_which_companies_there_are_by_what_is_hidden_of_the
     for made in found() {
         assert!(made != hidden && made != seen, "a company of its own");
     }
+}
+
+#[test]
+fn a_conversion_carries_nothing_to_where_the_caller_would_see_what_is_hidden_of_the_lead() {
+    let server = Server::governed();
+    let (admin, rep) = (server.admin(), server.rep());
+    for (resource, field) in [("lead", "phone"), ("lead", "email"), ("lead", "jobTitle"), ("contact", "jobTitle")] {
+        let policy = json!({"name": format!("No {resource}.{field}"), "role": "SALES_REP", "action": "view_field",
+            "resource": resource, "field": field});
+        admin.post("/api/policies", &policy).expect(201);
+    }
+    let lead = json!({"lastName": "Hopper", "companyName": "Navy", "email": "grace@navy.example", "phone": "555 0100",
+        "jobTitle": "Admiral", "ownerId": server.house.rep.id, "tags": ["large"]});
+    let convert = |client: Client<'_>, body: &Value| {
+        let lead = admin.post("/api/leads", &lead).expect(201)["lead"]["id"].clone();
+        client.post(&format!("/api/leads/{}/convert", lead.as_str().unwrap()), body).expect(200)
+    };
+    let made = convert(rep, &json!({}));
+    assert_eq!(made["leftOut"], json!(["email", "phone"]));
+    assert_eq!(made["contact"]["maskedFields"], json!(["jobTitle"]));
+    let path = format!("/api/contacts/{}", made["contact"]["id"].as_str().unwrap());
+    let contact = admin.get(&path).expect(200)["contact"].clone();
+    assert_eq!([&contact["phone"], &contact["email"]], [&Value::Null; 2], "the caller would see them there");
+    assert_eq!((&contact["jobTitle"], &contact["lastName"]), (&json!("Admiral"), &json!("Hopper")));
+    assert_eq!((&made["company"]["domain"], &made["deal"]["title"]), (&Value::Null, &json!("Navy")));
+    let bare = convert(rep, &json!({"company": "none", "contact": "none"}));
+    assert_eq!(
+        (&bare["leftOut"], &bare["contact"]),
+        (&json!(["email"]), &Value::Null),
+        "a deal is called by it at need"
+    );
+    let whole = convert(admin, &json!({"company": "none"}));
+    assert_eq!((&whole["leftOut"], &whole["contact"]["phone"]), (&json!([]), &json!("555 0100")));
+    // Where the contact is hidden in some records alone, the caller could come to see it.
+    let condition = json!({"attr": "ownerId", "op": "isNull"});
+    let policy = json!({"name": "Some phones", "role": "SALES_REP", "action": "view_field", "resource": "contact",
+        "field": "phone", "condition": condition});
+    admin.post("/api/policies", &policy).expect(201);
+    assert_eq!(convert(rep, &json!({}))["leftOut"], json!(["email", "phone"]));
 }

@@ -11,6 +11,7 @@ use crate::{
     Ctx, Id,
     gate::{Action, Ask},
     history::kinds,
+    masks,
     users::{Role, User},
 };
 
@@ -53,7 +54,7 @@ pub fn seen(ctx: &Ctx, events: Vec<DomainEvent>) -> Vec<SeenEvent> {
         if !concerns(ctx, &event) {
             continue;
         }
-        let is_shown = |name: &String| hidden.iter().all(|field| Some(field.as_str()) != name.split('.').next());
+        let is_shown = |name: &String| !masks::is_hidden(hidden, name);
         seen.push(SeenEvent {
             seq: event.seq,
             kind: event.kind,

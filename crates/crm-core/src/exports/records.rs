@@ -69,7 +69,7 @@ pub fn prepare<R: Record>(tx: &mut Tx<'_>, mut query: Vec<(String, String)>) -> 
 fn columns<R: Record>(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     let mut columns = vec!["id".to_owned()];
     let hidden = masks::hidden::<R>(tx.ctx);
-    for field in R::FIELDS.iter().chain(&COMMON).filter(|field| hidden.iter().all(|name| name != field.name)) {
+    for field in R::FIELDS.iter().chain(&COMMON) {
         if field.kind == FieldKind::Custom {
             let definitions = custom_fields::of_kind(tx, R::KIND)?;
             columns.extend(definitions.iter().map(|d| format!("{}.{}", field.name, d.fields.key)));
@@ -77,6 +77,7 @@ fn columns<R: Record>(tx: &mut Tx<'_>) -> Result<Vec<String>> {
             columns.push(field.name.to_owned());
         }
     }
+    columns.retain(|column| !masks::is_hidden(&hidden, column));
     Ok(columns)
 }
 

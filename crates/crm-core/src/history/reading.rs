@@ -67,7 +67,7 @@ fn one(
         if let Some(unknown) = known::field_name(tx, Some(entity_type), field_name)? {
             return Err(unknown.place());
         }
-        masks::check_uses(tx.ctx, entity_type, &[root(field_name)])?;
+        masks::check_uses(tx.ctx, entity_type, &[field_name])?;
     }
     filter.narrow_to_seen(tx.ctx, entity_type);
     filter.narrow(" AND h.entity_type = {}", entity_type);
@@ -153,7 +153,8 @@ impl Filter {
         let hidden = ctx.gate.hidden(ctx, kind, None);
         if !hidden.is_empty() {
             self.narrow(" AND NOT (h.entity_type = {}", kind);
-            self.narrow(" AND split_part(h.field_name, '.', 1) = ANY({}))", hidden);
+            self.narrow(" AND (split_part(h.field_name, '.', 1) = ANY({})", hidden.clone());
+            self.narrow(" OR h.field_name = ANY({})))", hidden);
         }
     }
 
@@ -193,11 +194,6 @@ impl Filter {
         let text = format!("{COLUMNS}{} ORDER BY h.changed_at DESC, h.id DESC LIMIT {}", self.sql, self.limit + 1);
         (text, std::mem::take(&mut self.binds))
     }
-}
-
-/// `customFields` of `customFields.region`.
-fn root(field_name: &str) -> &str {
-    field_name.split('.').next().unwrap_or(field_name)
 }
 
 fn parameter(ctx: &Ctx, name: &str, value: &str) -> Result<Bind> {

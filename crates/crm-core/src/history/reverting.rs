@@ -161,8 +161,8 @@ fn one(tx: &mut Tx<'_>, kind: &Kind, id: Uuid, fields: &Fields, reason: &Reason)
         return Ok(RevertStatus::Skipped);
     }
     // Whether a hidden field has changed since is nobody's business who does not see it.
-    let roots: Vec<_> = fields.iter().filter_map(|(name, _)| name.split('.').next()).collect();
-    masks::check_uses(tx.ctx, kind.name, &roots)?;
+    let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
+    masks::check_uses(tx.ctx, kind.name, &names)?;
     let current = (kind.lock)(tx, id)?;
     let still = |name: &str, new: &Value| canonical(held(&current, name)) == canonical(new);
     let has_followed = |(name, (old, _)): &(&String, &(Value, Value))| *name == "businessUnitId" && still(name, old);

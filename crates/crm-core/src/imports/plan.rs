@@ -158,9 +158,13 @@ fn reason(options: &ImportOptions, errors: &mut Vec<FieldError>) -> Result<Reaso
 
 /// A row that stands for a record which is there already tells what that record holds, and so does a name that is looked up.
 pub(super) fn check_seen(ctx: &Ctx, entity: &Entity, target: &Target) -> Result<()> {
-    let member = match target {
+    let custom;
+    let member: &str = match target {
         Target::Member(name) => name,
-        Target::Custom(_) => "customFields",
+        Target::Custom(key) => {
+            custom = format!("customFields.{key}");
+            custom.as_str()
+        }
         Target::Reference(reference) => reference.member(),
         Target::CreatedAt | Target::ClosedAt => return Ok(()),
     };

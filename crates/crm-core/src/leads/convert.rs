@@ -1,9 +1,14 @@
 //! Conversion: a lead becomes a company, a contact and a deal, once.
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Lead, LeadFields};
+use super::{
+    Lead, LeadFields,
+    carried::{TO_COMPANY, TO_CONTACT, TO_DEAL, Ways, carried},
+};
 use crate::{
     Error, FieldError, Id, Patch, Reason, Result, Tx, bodies,
     change::{Change, Draft},
@@ -31,6 +36,10 @@ pub struct Conversion {
     pub deal: Option<Deal>,
     /// Had it been converted before? Then these are what the first conversion made, and nothing has changed.
     pub already_converted: bool,
+    /// The fields of the lead that went over to none of these, or not to all, since the caller does not see them: whether
+    /// they hold anything or not.
+    #[schema(example = json!(["phone"]))]
+    pub left_out: Vec<&'static str>,
 }
 
 /// What is to become of one part of a lead: `{"create": {…}}`, `{"id": "…"}` or `"none"`.
@@ -59,13 +68,15 @@ pub struct Targets {
 }
 
 /// Converts a lead. Owner, unit and tags stay, and so does a wish not to be contacted, also on a contact that exists.
-/// Activities and tasks stay with the lead; the deal points to it.
+/// Activities and tasks stay with the lead; the deal points to it. What the caller does not see of the lead goes over only
+/// to where they do not see it either.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Forbidden`] where the caller may not make one of the records; [`Error::Stale`];
 /// [`Error::Malformed`]; [`Error::Invalid`] with all bad fields of all parts, under `company.create.domain` and the like.
 pub fn convert(tx: &mut Tx<'_>, id: Id<Lead>, mut patch: Patch) -> Result<Conversion> {
     let targets = Targets::take(&mut patch)?;
+    let wanted = [&targets.company, &targets.contact, &targets.deal].map(|it| !matches!(it, Some(Target::None)));
     let lead: Lead = tx.lock(id)?;
     if lead.fields.converted_at.is_some() {
         patch.check()?;
@@ -76,17 +87,22 @@ pub fn convert(tx: &mut Tx<'_>, id: Id<Lead>, mut patch: Patch) -> Result<Conver
         return Err(Error::Stale { version });
     }
     let reason = patch.reason.clone();
-    let source =
-        Source { fields: lead.fields.clone(), id, owner: lead.fields.owner_id.or(tx.ctx.actor.user()), reason };
+    let hidden = masks::hidden_in(tx.ctx, &lead)?;
+    let source = |ways: &Ways| {
+        let (fields, left_out) = carried(tx.ctx, &lead.fields, &hidden, ways);
+        let owner = fields.owner_id.or(tx.ctx.actor.user());
+        Source { fields, id, owner, reason: reason.clone(), left_out }
+    };
+    let sources = [source(&TO_COMPANY), source(&TO_CONTACT), source(&TO_DEAL)];
     let mut change = Change::new(tx, lead, patch)?;
     let mut errors = Vec::new();
-    let company = part(tx, "company", targets.company, &mut errors, |tx, target| source.company(tx, target))?;
+    let company = part(tx, "company", targets.company, &mut errors, |tx, target| sources[0].company(tx, target))?;
     let company_id = company.as_ref().map(|company| company.id);
     let contact =
-        part(tx, "contact", targets.contact, &mut errors, |tx, target| source.contact(tx, target, company_id))?;
+        part(tx, "contact", targets.contact, &mut errors, |tx, target| sources[1].contact(tx, target, company_id))?;
     let contact_id = contact.as_ref().map(|contact| contact.id);
     let deal =
-        part(tx, "deal", targets.deal, &mut errors, |tx, target| source.deal(tx, target, company_id, contact_id))?;
+        part(tx, "deal", targets.deal, &mut errors, |tx, target| sources[2].deal(tx, target, company_id, contact_id))?;
     change.refuse_all(errors);
     let now = tx.ctx.now;
     change.amend(|fields| {
@@ -97,7 +113,9 @@ pub fn convert(tx: &mut Tx<'_>, id: Id<Lead>, mut patch: Patch) -> Result<Conver
         fields.converted_deal_id = deal.as_ref().map(|deal| deal.id);
     })?;
     let lead = tx.permit(change)?.save(tx)?;
-    Ok(Conversion { lead, company, contact, deal, already_converted: false })
+    let left_out = sources.iter().zip(wanted).filter(|(_, wanted)| *wanted).flat_map(|(it, _)| it.left_out.clone());
+    let left_out = left_out.collect::<BTreeSet<_>>().into_iter().collect();
+    Ok(Conversion { lead, company, contact, deal, already_converted: false, left_out })
 }
 
 impl Targets {
@@ -151,7 +169,7 @@ fn earlier(tx: &mut Tx<'_>, lead: Lead) -> Result<Conversion> {
     let company = found(tx, lead.fields.converted_company_id)?;
     let contact = found(tx, lead.fields.converted_contact_id)?;
     let deal = found(tx, lead.fields.converted_deal_id)?;
-    Ok(Conversion { lead, company, contact, deal, already_converted: true })
+    Ok(Conversion { lead, company, contact, deal, already_converted: true, left_out: Vec::new() })
 }
 
 fn found<R: Record>(tx: &mut Tx<'_>, id: Option<Id<R>>) -> Result<Option<R>> {
@@ -182,9 +200,12 @@ fn part<R: Record>(
     }
 }
 
-/// The lead that is converted, and what goes over to what is made of it.
+/// What of the lead that is converted goes over to one part.
 struct Source {
+    /// The lead's fields without those that do not go over.
     fields: LeadFields,
+    /// Their names.
+    left_out: Vec<&'static str>,
     id: Id<Lead>,
     owner: Option<Id<User>>,
     reason: Reason,
@@ -248,7 +269,7 @@ impl Source {
             None => Map::new(),
         };
         let mut base = DealFields { business_unit_id: self.fields.business_unit_id, ..Default::default() };
-        base.title = self.title();
+        base.title = self.fields.deal_title();
         fill(&mut base);
         let mut errors = Vec::new();
         if members.get("leadId").is_some_and(|lead| *lead != self.id.to_string()) {
@@ -275,7 +296,7 @@ impl Source {
     }
 
     fn fill_company(&self, company: &mut CompanyFields) {
-        fill_empty(&mut company.domain, self.domain());
+        fill_empty(&mut company.domain, self.fields.company_domain());
         fill_empty(&mut company.owner_id, self.owner);
         fill_tags(&mut company.tags, &self.fields.tags);
     }
@@ -302,23 +323,10 @@ impl Source {
         fill_tags(&mut deal.tags, &self.fields.tags);
     }
 
-    fn title(&self) -> String {
-        let lead = &self.fields;
-        let names: Vec<_> = [&lead.first_name, &lead.last_name].into_iter().flatten().map(String::as_str).collect();
-        let person = Some(names.join(" ")).filter(|name| !name.is_empty());
-        lead.company_name.clone().or(person).or_else(|| lead.email.clone()).unwrap_or_default()
-    }
-
-    /// The domain of the lead's company: that of their address, unless it is one that everybody can have.
-    fn domain(&self) -> Option<String> {
-        let domain = self.fields.email.as_deref()?.rsplit_once('@')?.1.to_lowercase();
-        (!FREE_MAIL.contains(&domain.as_str())).then_some(domain)
-    }
-
     /// The oldest company of the lead's domain, else of its company's very name, that the caller may see. It is found by
     /// nothing that is hidden from them, or the answer would tell what that is.
     fn existing_company(&self, tx: &mut Tx<'_>, name: &str) -> Result<Option<Id<Company>>> {
-        if let Some(domain) = self.domain() {
+        if let Some(domain) = self.fields.company_domain() {
             let same = Condition::Compare("domain".into(), "=", domain.into());
             if let Some(company) = alike(tx, same, "domain")?.first() {
                 return Ok(Some(company.id));
@@ -341,34 +349,6 @@ fn alike(tx: &mut Tx<'_>, condition: Condition, field: &str) -> Result<Vec<Compa
 
 /// Among how many companies of the same domain, or whose names begin alike, one is looked for.
 const MOST_ALIKE: i64 = 500;
-
-/// Where anybody can have an address, so that it says nothing about where they work.
-const FREE_MAIL: [&str; 24] = [
-    "aol.com",
-    "fastmail.com",
-    "gmail.com",
-    "gmx.com",
-    "gmx.de",
-    "gmx.net",
-    "googlemail.com",
-    "hotmail.co.uk",
-    "hotmail.com",
-    "icloud.com",
-    "live.com",
-    "mac.com",
-    "mail.com",
-    "mail.ru",
-    "me.com",
-    "msn.com",
-    "outlook.com",
-    "proton.me",
-    "protonmail.com",
-    "qq.com",
-    "web.de",
-    "yahoo.co.uk",
-    "yahoo.com",
-    "yandex.ru",
-];
 
 fn known<R>(id: &str) -> Result<Id<R>> {
     id.parse().map_err(|_| unknown())

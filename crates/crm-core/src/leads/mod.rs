@@ -24,6 +24,7 @@ use crate::{
     users::User,
 };
 
+mod carried;
 mod convert;
 
 pub use convert::{Conversion, Target, Targets, convert};

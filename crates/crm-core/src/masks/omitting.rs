@@ -1,11 +1,10 @@
-//! Writing a record without some of its members, straight to where it goes, and taking a few members out of one.
+//! Writing a record without some of its members, straight to where it goes.
 use std::fmt;
 
 use serde::{
     Serialize, Serializer,
     ser::{Error, Impossible, SerializeMap, SerializeStruct},
 };
-use serde_json::{Map, Value};
 
 use super::MEMBER;
 
@@ -17,16 +16,57 @@ pub(super) struct Omitting<'r, R> {
 
 impl<R: Serialize> Serialize for Omitting<'_, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.record.serialize(Filter { inner: serializer, names: self.names })
+        let has_parts = self.names.iter().any(|name| name.contains('.'));
+        self.record.serialize(Filter {
+            inner: serializer,
+            omitted: Omitted { names: self.names, has_parts },
+            tells: true,
+        })
     }
 }
 
-/// The members of a record that have one of these names, without looking at the others.
-///
-/// # Errors
-/// Where the record is no object.
-pub(super) fn pick(record: &impl Serialize, names: &[String]) -> Result<Map<String, Value>, serde_json::Error> {
-    record.serialize(Pick { names, members: Map::new(), key: None })
+/// An object without its members of these names, which nothing tells of: a part of a record.
+struct Rest<'r, T: ?Sized> {
+    value: &'r T,
+    names: &'r [String],
+}
+
+impl<T: Serialize + ?Sized> Serialize for Rest<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let omitted = Omitted { names: self.names, has_parts: false };
+        self.value.serialize(Filter { inner: serializer, omitted, tells: false })
+    }
+}
+
+/// What becomes of a member.
+enum Fate {
+    Kept,
+    Omitted,
+    /// Of its own members, those of these names are omitted.
+    Without(Vec<String>),
+}
+
+/// The names of what is omitted of an object.
+#[derive(Clone, Copy)]
+struct Omitted<'r> {
+    names: &'r [String],
+    /// Is any of them that of a part, such as `customFields.region`?
+    has_parts: bool,
+}
+
+impl Omitted<'_> {
+    fn fate<K: Serialize + ?Sized>(self, key: &K) -> Fate {
+        if place_of(key, self.names).is_some() {
+            return Fate::Omitted;
+        }
+        if !self.has_parts {
+            return Fate::Kept;
+        }
+        let parts = self.names.iter().filter_map(|name| name.split_once('.'));
+        let parts = parts.filter(|(whole, _)| place_of(key, &[whole]).is_some());
+        let parts: Vec<_> = parts.map(|(_, part)| part.to_owned()).collect();
+        if parts.is_empty() { Fate::Kept } else { Fate::Without(parts) }
+    }
 }
 
 /// What a serializer answers to whatever is not told apart.
@@ -87,12 +127,16 @@ macro_rules! no_sequences {
     };
 }
 
-const NO_OBJECT: &str = "a record is an object";
+pub(super) use {no_sequences, whatever_else};
+
+pub(super) const NO_OBJECT: &str = "a record is an object";
 
 /// Lets an object through to `inner`, but for some of its members.
 struct Filter<'r, S> {
     inner: S,
-    names: &'r [String],
+    omitted: Omitted<'r>,
+    /// Do the names stand in `maskedFields`?
+    tells: bool,
 }
 
 impl<'r, S: Serializer> Serializer for Filter<'r, S> {
@@ -103,12 +147,17 @@ impl<'r, S: Serializer> Serializer for Filter<'r, S> {
     no_sequences! {}
 
     fn serialize_map(self, _members: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        Ok(Members { inner: self.inner.serialize_map(None)?, names: self.names, is_omitted: false })
+        Ok(Members {
+            inner: self.inner.serialize_map(None)?,
+            omitted: self.omitted,
+            tells: self.tells,
+            next: Fate::Kept,
+        })
     }
 
     fn serialize_struct(self, name: &'static str, members: usize) -> Result<Self::SerializeStruct, S::Error> {
-        let inner = self.inner.serialize_struct(name, members + 1)?;
-        Ok(Members { inner, names: self.names, is_omitted: false })
+        let inner = self.inner.serialize_struct(name, members + usize::from(self.tells))?;
+        Ok(Members { inner, omitted: self.omitted, tells: self.tells, next: Fate::Kept })
     }
 
     fn serialize_str(self, _: &str) -> Result<S::Ok, S::Error> {
@@ -121,8 +170,10 @@ impl<'r, S: Serializer> Serializer for Filter<'r, S> {
 /// The members of an object on their way.
 struct Members<'r, M> {
     inner: M,
-    names: &'r [String],
-    is_omitted: bool,
+    omitted: Omitted<'r>,
+    tells: bool,
+    /// What becomes of the member whose key has come.
+    next: Fate,
 }
 
 impl<M: SerializeMap> SerializeMap for Members<'_, M> {
@@ -130,12 +181,16 @@ impl<M: SerializeMap> SerializeMap for Members<'_, M> {
     type Error = M::Error;
 
     fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), M::Error> {
-        self.is_omitted = is_among(key, self.names).is_some();
-        if self.is_omitted { Ok(()) } else { self.inner.serialize_key(key) }
+        self.next = self.omitted.fate(key);
+        if matches!(self.next, Fate::Omitted) { Ok(()) } else { self.inner.serialize_key(key) }
     }
 
     fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), M::Error> {
-        if self.is_omitted { Ok(()) } else { self.inner.serialize_value(value) }
+        match &self.next {
+            Fate::Kept => self.inner.serialize_value(value),
+            Fate::Omitted => Ok(()),
+            Fate::Without(names) => self.inner.serialize_value(&Rest { value, names }),
+        }
     }
 
     fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
@@ -143,11 +198,17 @@ impl<M: SerializeMap> SerializeMap for Members<'_, M> {
         key: &K,
         value: &V,
     ) -> Result<(), M::Error> {
-        if is_among(key, self.names).is_some() { Ok(()) } else { self.inner.serialize_entry(key, value) }
+        match self.omitted.fate(key) {
+            Fate::Kept => self.inner.serialize_entry(key, value),
+            Fate::Omitted => Ok(()),
+            Fate::Without(names) => self.inner.serialize_entry(key, &Rest { value, names: &names }),
+        }
     }
 
     fn end(mut self) -> Result<M::Ok, M::Error> {
-        self.inner.serialize_entry(MEMBER, self.names)?;
+        if self.tells {
+            self.inner.serialize_entry(MEMBER, self.omitted.names)?;
+        }
         self.inner.end()
     }
 }
@@ -157,110 +218,38 @@ impl<M: SerializeStruct> SerializeStruct for Members<'_, M> {
     type Error = M::Error;
 
     fn serialize_field<V: Serialize + ?Sized>(&mut self, key: &'static str, value: &V) -> Result<(), M::Error> {
-        if is_among(key, self.names).is_some() { Ok(()) } else { self.inner.serialize_field(key, value) }
+        match self.omitted.fate(key) {
+            Fate::Kept => self.inner.serialize_field(key, value),
+            Fate::Omitted => Ok(()),
+            Fate::Without(names) => self.inner.serialize_field(key, &Rest { value, names: &names }),
+        }
     }
 
     fn end(mut self) -> Result<M::Ok, M::Error> {
-        self.inner.serialize_field(MEMBER, self.names)?;
+        if self.tells {
+            self.inner.serialize_field(MEMBER, self.omitted.names)?;
+        }
         self.inner.end()
     }
 }
 
-/// Takes some members out of an object.
-struct Pick<'r> {
-    names: &'r [String],
-    members: Map<String, Value>,
-    /// The name of the member that comes next, where it is one of them.
-    key: Option<&'r String>,
-}
-
-impl Pick<'_> {
-    fn take<V: Serialize + ?Sized>(&mut self, key: Option<&String>, value: &V) -> Result<(), serde_json::Error> {
-        if let Some(key) = key {
-            self.members.insert(key.clone(), serde_json::to_value(value)?);
-        }
-        Ok(())
-    }
-}
-
-impl Serializer for Pick<'_> {
-    type Ok = Map<String, Value>;
-    type Error = serde_json::Error;
-    type SerializeMap = Self;
-    type SerializeStruct = Self;
-    no_sequences! {}
-
-    fn serialize_map(self, _members: Option<usize>) -> Result<Self, serde_json::Error> {
-        Ok(self)
-    }
-
-    fn serialize_struct(self, _name: &'static str, _members: usize) -> Result<Self, serde_json::Error> {
-        Ok(self)
-    }
-
-    fn serialize_str(self, _: &str) -> Result<Self::Ok, serde_json::Error> {
-        Err(serde_json::Error::custom(NO_OBJECT))
-    }
-
-    whatever_else! { Err(serde_json::Error::custom(NO_OBJECT)), Err(serde_json::Error::custom(NO_OBJECT)) }
-}
-
-impl SerializeMap for Pick<'_> {
-    type Ok = Map<String, Value>;
-    type Error = serde_json::Error;
-
-    fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), serde_json::Error> {
-        self.key = is_among(key, self.names);
-        Ok(())
-    }
-
-    fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), serde_json::Error> {
-        self.take(self.key, value)
-    }
-
-    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
-        &mut self,
-        key: &K,
-        value: &V,
-    ) -> Result<(), serde_json::Error> {
-        self.take(is_among(key, self.names), value)
-    }
-
-    fn end(self) -> Result<Self::Ok, serde_json::Error> {
-        Ok(self.members)
-    }
-}
-
-impl SerializeStruct for Pick<'_> {
-    type Ok = Map<String, Value>;
-    type Error = serde_json::Error;
-
-    fn serialize_field<V: Serialize + ?Sized>(&mut self, key: &'static str, value: &V) -> Result<(), Self::Error> {
-        self.take(is_among(key, self.names), value)
-    }
-
-    fn end(self) -> Result<Self::Ok, serde_json::Error> {
-        Ok(self.members)
-    }
-}
-
-/// The one of these names that a key is. What is no text is none of them.
-fn is_among<'n, K: Serialize + ?Sized>(key: &K, names: &'n [String]) -> Option<&'n String> {
+/// Which of these names a key is. What is no text is none of them.
+pub(super) fn place_of<K: Serialize + ?Sized>(key: &K, names: &[impl AsRef<str>]) -> Option<usize> {
     key.serialize(Key(names)).ok().flatten()
 }
 
 /// Compares a key, whatever its type.
-struct Key<'n>(&'n [String]);
+struct Key<'n, N>(&'n [N]);
 
-impl<'n> Serializer for Key<'n> {
-    type Ok = Option<&'n String>;
+impl<N: AsRef<str>> Serializer for Key<'_, N> {
+    type Ok = Option<usize>;
     type Error = fmt::Error;
     type SerializeMap = Impossible<Self::Ok, fmt::Error>;
     type SerializeStruct = Impossible<Self::Ok, fmt::Error>;
     no_sequences! {}
 
     fn serialize_str(self, key: &str) -> Result<Self::Ok, fmt::Error> {
-        Ok(self.0.iter().find(|name| *name == key))
+        Ok(self.0.iter().position(|name| name.as_ref() == key))
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, fmt::Error> {
@@ -298,18 +287,17 @@ mod tests {
     }
 
     #[test]
-    fn members_are_left_out_or_taken_in_whatever_way_the_object_is_made() {
+    fn members_are_left_out_in_whatever_way_the_object_is_made() {
         let names = ["b".to_owned(), "c".to_owned()];
         let plain = Plain { a: 1, b: Some("x") };
         assert_eq!(written(&plain, &names), r#"{"a":1,"maskedFields":["b","c"]}"#);
-        assert_eq!(Value::Object(pick(&plain, &names).unwrap()), json!({"b": "x"}));
         let flat = Flat { id: 7, fields: Plain { a: 1, b: None } };
         assert_eq!(written(&flat, &names), r#"{"id":7,"a":1,"maskedFields":["b","c"]}"#);
-        assert_eq!(Value::Object(pick(&flat, &names).unwrap()), json!({"b": null}));
+        let parts = ["d.b".to_owned(), "d.x".to_owned()];
+        let map = json!({"b": 3, "d": {"b": 2, "c": {"b": 1}}});
+        assert_eq!(written(&map, &parts), r#"{"b":3,"d":{"c":{"b":1}},"maskedFields":["d.b","d.x"]}"#);
         let map = json!({"b": {"b": 1}, "d": {"b": 2}});
         assert_eq!(written(&map, &names), r#"{"d":{"b":2},"maskedFields":["b","c"]}"#);
-        assert_eq!(Value::Object(pick(&map, &names).unwrap()), json!({"b": {"b": 1}}));
         assert!(serde_json::to_string(&Omitting { record: &[1], names: &names }).is_err());
-        assert!(pick(&"b", &names).is_err());
     }
 }

@@ -15,7 +15,7 @@ pub enum Condition {
     Always {},
     /// A deal goes to an earlier stage of its pipeline.
     StageMovedBackwards {},
-    /// A day or an instant becomes a later one.
+    /// A day or an instant becomes a later one, or is cleared: else it would be pushed out in two steps.
     DatePushedOut {},
     /// An amount or a number shrinks by more than this share of what it was, or is cleared.
     ValueLowered {
@@ -43,6 +43,7 @@ impl Condition {
             }
             Self::DatePushedOut {} => match (instant(&diff.old_value), instant(&diff.new_value)) {
                 (Some(old), Some(new)) => new > old,
+                (Some(_), None) => diff.new_value.is_null(),
                 _ => false,
             },
             Self::ValueLowered { by_more_than_percent } => {
@@ -112,7 +113,8 @@ mod tests {
             (json!("2025-12-16T10:00:00Z"), json!("2025-12-16T11:00:00+02:00"), false),
             (json!("2025-12-16T10:00:00Z"), json!("2025-12-16T13:00:00+02:00"), true),
             (json!(null), json!("2025-12-16"), false),
-            (json!("2025-12-16"), json!(null), false),
+            (json!("2025-12-16"), json!(null), true),
+            (json!("2025-12-16"), json!("soon"), false),
         ] {
             assert_eq!(means(json!({"type": "date_pushed_out"}), old.clone(), new.clone()), expected, "{old} {new}");
         }

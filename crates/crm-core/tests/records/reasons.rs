@@ -187,6 +187,7 @@ fn a_rule_holds_on_every_path() {
         (json!({"stageId": stages[0].id, "reasonCode": "regressed"}), false),
         (json!({"expectedCloseDate": "2025-06-30"}), false),
         (json!({"expectedCloseDate": "2025-07-31"}), true),
+        (json!({"expectedCloseDate": null}), true),
         (json!({"value": 90}), false),
         (json!({"value": 80}), true),
         (json!({"title": "Uno"}), false),

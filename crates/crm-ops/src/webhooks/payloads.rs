@@ -3,6 +3,7 @@ use crm_core::{
     Actor, Ctx, Error, ReadScope, Result, Tx,
     ctx::Credential,
     events::{self, DomainEvent},
+    masks,
     users::Role,
 };
 use diesel::sql_types as st;
@@ -22,7 +23,7 @@ pub(super) fn body(tx: &mut Tx<'_>, webhook: &Webhook, event: &DomainEvent, mess
         data.extend(details.clone());
     }
     let hidden = ctx.gate.hidden(&ctx, &event.entity_type, None);
-    let seen = |name: &&String| !hidden.iter().any(|hidden| *name == hidden);
+    let seen = |name: &&String| !masks::is_hidden(&hidden, name);
     written(&json!({
         "id": message_id,
         "type": event.kind,

@@ -141,7 +141,8 @@ fn check_may_decide(
     let mut given = Vec::new();
     for (name, _, new) in changes(approval) {
         set(&mut after, name, new.clone());
-        given.extend(name.split('.').next().map(str::to_owned));
+        given.extend(name.split_once('.').map(|(whole, _)| whole.to_owned()));
+        given.push(name.to_owned());
     }
     let after = (action != Action::Delete).then_some(&after);
     let ask = Ask { before: standing, after, given: &given, ..Ask::about(action, kind.name) };

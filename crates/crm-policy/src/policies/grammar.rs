@@ -156,8 +156,7 @@ impl Reader<'_> {
         match &target {
             ResourcePattern::Exact(name) if policy.action.is_on_fields() => {
                 let field = name.strip_prefix(root).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
-                let known = resource.attributes().contains_key(field);
-                if known {
+                if resource.has(field) {
                     Some(())
                 } else {
                     self.refuse(member, "unknown_field", format!("{root} has no field “{field}”."))
@@ -165,7 +164,7 @@ impl Reader<'_> {
             }
             ResourcePattern::Exact(name) if name == root => Some(()),
             ResourcePattern::Under(name) if policy.action.is_on_fields() && name == root => Some(()),
-            // Fields are asked about one by one and whole: nothing is ever asked about a part of one.
+            // A pattern for all parts of a field would leave out the field itself, in silence.
             ResourcePattern::Under(name) if policy.action.is_on_fields() => {
                 self.refuse(member, "field_not_applicable", format!("A field is covered whole: write “{name}”."))
             }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::world::{above, facts, policy, registry};
 
-const NAMES: [&str; 7] = ["deal", "deal.value", "deal.title", "deal.ownerId", "lead.value", "dealx.title", "other"];
+const NAMES: [&str; 8] =
+    ["deal", "deal.value", "deal.value.part", "deal.title", "deal.ownerId", "lead.value", "dealx.title", "other"];
 const ACTIONS: [Action; 3] = [Action::ViewField, Action::Edit, Action::MarkWonLost];
 
 /// The rules in twenty lines, without a table and without casbin.
@@ -17,6 +18,7 @@ fn reference(policies: &[Policy], request: &Request<'_>) -> Effect {
     let covers = |pattern: &str| match pattern.split_once('*') {
         Some(("", _)) => true,
         Some((prefix, _)) => request.resource.starts_with(prefix),
+        None if pattern.contains('.') => format!("{}.", request.resource).starts_with(&format!("{pattern}.")),
         None => request.resource == pattern,
     };
     let fired = |effect: Effect| {
@@ -41,8 +43,9 @@ fn casbin_decides(policies: &[Policy], request: &Request<'_>) -> Effect {
     let mut enforcer = Enforcer::new(model, NullAdapter).now_or_never().unwrap().unwrap();
     let covers = OperatorFunction::Arg2(|name, pattern| {
         let (name, pattern) = (dynamic_to_str(&name), dynamic_to_str(&pattern));
-        (pattern == "*" || name == pattern || pattern.strip_suffix('*').is_some_and(|root| name.starts_with(root)))
-            .into()
+        let is_part = pattern.contains('.') && name.starts_with(&format!("{pattern}."));
+        let under = pattern.strip_suffix('*').is_some_and(|root| name.starts_with(root));
+        (pattern == "*" || name == pattern || is_part || under).into()
     });
     enforcer.add_function("resourceMatch", covers);
     for policy in policies.iter().filter(|policy| policy.is_active && !policy.is_draft) {
@@ -85,7 +88,8 @@ fn conditions() -> impl Strategy<Value = Value> {
 fn policies(conditional: bool) -> impl Strategy<Value = Vec<Policy>> {
     let condition = if conditional { prop::option::of(conditions()).boxed() } else { Just(None).boxed() };
     let role = prop::sample::select(vec!["ANY", "ADMIN", "MANAGER", "SALES_REP"]);
-    let (field, state) = (prop::sample::select(vec!["*", "deal.*", "deal.value", "deal.title", "lead.*"]), 0..8_u8);
+    let (field, state) =
+        (prop::sample::select(vec!["*", "deal.*", "deal.value", "deal.value.part", "deal.title", "lead.*"]), 0..8_u8);
     let terms = (role, prop::sample::select(ACTIONS.to_vec()), field, prop::sample::select(Effect::ALL.to_vec()));
     let policy = (terms, condition, state).prop_map(|((role, action, pattern, effect), condition, state)| {
         let resource = if action.is_on_fields() || pattern == "*" { pattern } else { &pattern[..4] };
@@ -170,6 +174,11 @@ proptest! {
                 prop_assert_eq!(mask.check_write(field, &context).is_ok(), seen.allowed);
                 prop_assert!(mask.check_use(field).is_err() || seen.allowed);
             }
+            // Of a part is seen what is seen of the whole.
+            let seen = ["deal.value", "deal.value.part"].map(|resource| {
+                engine.decide(&Request { role: Some(role), action: Action::ViewField, resource, context }).allowed
+            });
+            prop_assert_eq!(hidden.contains("value") || hidden.contains("value.part"), seen != [true, true]);
         }
     }
 }

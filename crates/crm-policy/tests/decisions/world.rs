@@ -16,7 +16,7 @@ pub(crate) fn registry() -> Registry {
             .with("businessUnitId", Kind::Id)
     };
     Registry::new([
-        record("deal").with("stageId", Kind::Id),
+        record("deal").with("stageId", Kind::Id).with_part("value.part"),
         record("lead"),
         Resource::new("note", ResourceClass::Own),
         Resource::new("article", ResourceClass::Reference),

@@ -3,5 +3,6 @@
 mod gates;
 mod matrix;
 mod policies;
+mod sights;
 mod simulations;
 mod world;
