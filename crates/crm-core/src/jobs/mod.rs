@@ -25,7 +25,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use failures::{alerted, resolve_failures};
+pub use failures::{alerted, give_up, resolve_failures};
 pub use figures::QueueFigures;
 pub(crate) use figures::figures;
 pub use lease::{Claim, LEASE, Queue, Share};
