@@ -6,7 +6,8 @@ use super::Queue;
 use crate::{Error, Id, Result, organizations::Organization, statement::Statement};
 
 /// Goes through the index from one organization to the next, first those behind a place, then those up to it, and asks
-/// of each whether a job is due. It reads a page or two to an organization, however many jobs that has.
+/// of each whether a job is due. It reads a page or two to an organization and kind, however many jobs there are: the
+/// first of each kind is asked for, since the planner would look for any that is due in the table itself.
 const SKIPPING: &str = "WITH RECURSIVE \
     behind AS ((SELECT organization_id FROM queue_jobs WHERE status = 'waiting' AND queue = {} \
     AND organization_id > {} ORDER BY organization_id LIMIT 1) \
@@ -19,8 +20,9 @@ const SKIPPING: &str = "WITH RECURSIVE \
     WHERE j.status = 'waiting' AND j.queue = {} AND j.organization_id > upto.organization_id \
     AND j.organization_id <= {} ORDER BY j.organization_id LIMIT 1) AS following) \
     SELECT place.organization_id FROM (SELECT organization_id FROM behind UNION ALL SELECT organization_id FROM upto) \
-    AS place, LATERAL (SELECT 1 FROM queue_jobs j WHERE j.status = 'waiting' AND j.queue = {} \
-    AND j.organization_id = place.organization_id AND j.kind = ANY({}) AND j.run_at <= now() LIMIT 1) AS due LIMIT 50";
+    AS place, LATERAL (SELECT 1 FROM unnest({}) AS wanted (kind), LATERAL (SELECT j.run_at FROM queue_jobs j \
+    WHERE j.status = 'waiting' AND j.queue = {} AND j.organization_id = place.organization_id \
+    AND j.kind = wanted.kind ORDER BY j.run_at LIMIT 1) AS first WHERE first.run_at <= now() LIMIT 1) AS due LIMIT 50";
 
 /// The same of a cluster, whose nodes cannot go from one organization to the next: every job that is due is read.
 const READING: &str = "SELECT organization_id FROM (SELECT DISTINCT organization_id, organization_id <= {} AS upto \
@@ -69,7 +71,7 @@ impl Queue {
 fn skipping(queue: &str, kinds: &[String], after: Id<Organization>) -> Statement<st::Uuid> {
     let find = Statement::new(SKIPPING, None).bind(queue).bind(after).bind(queue);
     let find = find.bind(queue).bind(after).bind(queue).bind(after);
-    find.bind(queue).bind(kinds.to_vec())
+    find.bind(kinds.to_vec()).bind(queue)
 }
 
 fn reading(queue: &str, kinds: &[String], after: Id<Organization>) -> Statement<st::Uuid> {

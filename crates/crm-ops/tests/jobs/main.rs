@@ -45,7 +45,8 @@ fn four_workers_do_each_job_once() {
 
 fn claim(house: &House, kind: &str) -> Claim {
     let kinds = [kind.to_owned()];
-    let mut claims = house.queue().claim(house.organizations[0], "default", &kinds, Share { begun: 10, held: 0 }).unwrap();
+    let mut claims =
+        house.queue().claim(house.organizations[0], "default", &kinds, Share { begun: 10, held: 0 }).unwrap();
     assert_eq!(claims.len(), 1);
     claims.remove(0)
 }
