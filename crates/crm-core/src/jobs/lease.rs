@@ -130,7 +130,8 @@ impl Queue {
             let now = tx.ctx.now;
             tx.sql::<RowTypes>(CLAIMING)
                 .with(|s| {
-                    let s = s.bind(queue).bind(queue).bind(queue).bind(kinds.to_vec()).bind(now).bind(limit).bind(limit);
+                    let s =
+                        s.bind(queue).bind(queue).bind(queue).bind(kinds.to_vec()).bind(now).bind(limit).bind(limit);
                     s.bind(begun).bind(token).bind(until(now)).bind(now)
                 })
                 .all::<Row>(tx)

@@ -231,9 +231,11 @@ impl Queue {
 fn extend(tx: &mut Tx<'_>, claim: &Claim) -> Result<()> {
     let now: DateTime<Utc> =
         Statement::<st::Timestamptz>::new("SELECT clock_timestamp()", None).get_result(tx.conn())?;
-    tx.sql::<st::Integer>("UPDATE queue_jobs SET lease_until = {}, attempts = {} WHERE organization_id = {org} AND id = {}")
-        .with(|s| s.bind(lease::until(now)).bind(claim.attempt).bind(claim.job))
-        .run(tx)?;
+    tx.sql::<st::Integer>(
+        "UPDATE queue_jobs SET lease_until = {}, attempts = {} WHERE organization_id = {org} AND id = {}",
+    )
+    .with(|s| s.bind(lease::until(now)).bind(claim.attempt).bind(claim.job))
+    .run(tx)?;
     Ok(())
 }
 
@@ -257,7 +259,13 @@ fn settle(tx: &mut Tx<'_>, claim: &Claim, outcome: &Outcome) -> Result<()> {
     )
     .with(|s| {
         let finished_at = run_at.is_none().then_some(now);
-        s.bind(status).bind(run_at).bind(claim.attempt - uncounted).bind(why).bind(finished_at).bind(now).bind(claim.job)
+        s.bind(status)
+            .bind(run_at)
+            .bind(claim.attempt - uncounted)
+            .bind(why)
+            .bind(finished_at)
+            .bind(now)
+            .bind(claim.job)
     })
     .run(tx)?;
     Ok(())
