@@ -103,7 +103,7 @@ impl Worker {
         while !self.is_stopping() {
             let mut took = 0;
             for (queue, turn) in &mut turns {
-                let queue: &'static str = *queue;
+                let queue: &'static str = queue;
                 match self.take(queue, turn) {
                     Ok(count) => took += count,
                     Err(error) => tracing::warn!(queue, code = error.code(), "no jobs can be taken"),
