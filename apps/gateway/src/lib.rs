@@ -11,6 +11,7 @@ pub mod equipment;
 pub mod examples;
 pub mod failures;
 pub mod idempotency;
+pub mod keyring;
 pub mod live;
 pub mod metrics;
 pub mod notes;

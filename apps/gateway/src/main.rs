@@ -9,7 +9,7 @@ use gateway::{
 
 mod commands;
 
-use commands::{Failure, backing_up, examining, house::House, importing, people, restoring, serving};
+use commands::{Failure, backing_up, examining, house::House, importing, keys, people, restoring, serving};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -63,6 +63,9 @@ enum Command {
     User(UserCommand),
     /// Import a CSV file, with a progress bar.
     Import(importing::FileToImport),
+    /// The keys that seal secrets.
+    #[command(subcommand)]
+    Keys(keys::Order),
     /// Back the database up, with what proves the backup; or verify one.
     Backup(backing_up::Order),
     /// Put a backup in the place of a database; nothing is lost where that fails.
@@ -116,6 +119,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::User(UserCommand::Create(new)) => people::create(new),
         Command::Import(file) => importing::run(&file),
+        Command::Keys(order) => keys::run(&order),
         Command::Backup(order) => backing_up::run(&order),
         Command::Restore(order) => restoring::run(&order),
         // What the doctor finds is a result, and no failure of the command.

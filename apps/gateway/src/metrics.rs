@@ -8,6 +8,7 @@ use crm_core::{
     database::Usage,
     vital_signs::{Disk, VitalSigns},
 };
+use crm_ops::webhooks::deliveries;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -18,7 +19,7 @@ const REQUESTS: &str = "http_server_request_duration_seconds";
 const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
 
 /// Every metric that the program prints: name, kind, meaning.
-pub const METRICS: [(&str, Kind, &str); 19] = [
+pub const METRICS: [(&str, Kind, &str); 20] = [
     (REQUESTS, Kind::Histogram, "How long requests took, by method, route and status."),
     (POOL_WAIT, Kind::Histogram, "How long work waited for a connection to the database."),
     ("db_client_connection_count", Kind::Gauge, "Connections to the database, by state."),
@@ -31,6 +32,7 @@ pub const METRICS: [(&str, Kind, &str); 19] = [
     ("heimdell_jobs_active", Kind::Gauge, "Jobs that are being done, by queue."),
     ("heimdell_jobs_failed", Kind::Gauge, "Jobs that were given up, by queue."),
     ("heimdell_jobs_oldest_ready_seconds", Kind::Gauge, "How long the oldest job has waited, by queue."),
+    ("heimdell_webhook_deliveries_total", Kind::Counter, "Tries to deliver webhooks in this process, by outcome."),
     ("heimdell_workers", Kind::Gauge, "Workers, by whether they are alive or silent."),
     ("heimdell_alerts_unresolved", Kind::Gauge, "Alerts whose cause has not gone, by severity."),
     ("heimdell_policy_decisions_total", Kind::Counter, "Decisions of policies, by effect."),
@@ -79,6 +81,9 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
     counter!("heimdell_panics_total").absolute(0);
     for effect in ["allow", "deny", "require_approval"] {
         counter!("heimdell_policy_decisions_total", "effect" => effect).absolute(0);
+    }
+    for outcome in deliveries::OUTCOMES {
+        counter!("heimdell_webhook_deliveries_total", "outcome" => outcome).absolute(0);
     }
     gauge!("heimdell_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("process_start_time_seconds").set(seconds(clock::now().timestamp()));

@@ -196,6 +196,8 @@ fn every_screen_has_something_to_show(demo: &Demo) {
         ("field_history WHERE field_name = 'expectedCloseDate' AND reason_code IS NOT NULL".into(), 20),
         ("field_history WHERE entity_type = 'lead' AND field_name = 'status'".into(), 100),
         ("saved_views".into(), 4),
+        ("queue_jobs WHERE status = 'failed' AND last_error IS NOT NULL".into(), 1),
+        ("alerts WHERE resolved_at IS NULL AND acknowledged_at IS NULL AND severity = 'error'".into(), 1),
         ("custom_fields".into(), 4),
     ] {
         let there = demo.count(&rows);

@@ -9,13 +9,20 @@
 //! assert_eq!(keys.open(&sealed, row).unwrap().expose(), "password");
 //! assert!(keys.open(&sealed, "heimdell/v1|smtp_password|org=7b0c|identity=43").is_err());
 //! ```
-use std::collections::BTreeMap;
+mod columns;
+
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, RwLock},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
+
+pub use columns::{Resealed, SealedColumn, Usage, alone, hold, organizations, reseal, row, usage};
 
 use crate::sessions::tokens::Secret;
 
@@ -57,6 +64,14 @@ impl Sealed {
 
 /// The keys that secrets are sealed with: one for new ones, the others to open what is there.
 pub struct Keyring {
+    keys: RwLock<Keys>,
+    source: Option<Box<Source>>,
+}
+
+/// Gives the text of the keys as it is now, where it can be read.
+type Source = dyn Fn() -> Option<String> + Send + Sync;
+
+struct Keys {
     active: String,
     keys: BTreeMap<String, [u8; 32]>,
 }
@@ -69,7 +84,7 @@ impl Keyring {
     pub fn new<'k>(active: &str, keys: impl IntoIterator<Item = (&'k str, [u8; 32])>) -> Result<Self, SealError> {
         let keys: BTreeMap<_, _> = keys.into_iter().map(|(id, key)| (id.to_owned(), key)).collect();
         match keys.contains_key(active) {
-            true => Ok(Self { active: active.to_owned(), keys }),
+            true => Ok(Self { keys: RwLock::new(Keys { active: active.to_owned(), keys }), source: None }),
             false => Err(SealError::NoActiveKey),
         }
     }
@@ -78,23 +93,40 @@ impl Keyring {
     ///
     /// ```
     /// let text = format!("k2:{},k1:{}", "ab".repeat(32), "cd".repeat(32));
-    /// assert!(crm_core::sealed::Keyring::parse(&text).is_ok());
+    /// assert_eq!(crm_core::sealed::Keyring::parse(&text)?.ids(), ["k2", "k1"]);
     /// assert!(crm_core::sealed::Keyring::parse("k1:abc").is_err());
+    /// # Ok::<(), crm_core::sealed::SealError>(())
     /// ```
     ///
     /// # Errors
     /// [`SealError::NoActiveKey`] where it is no such text.
     pub fn parse(text: &str) -> Result<Self, SealError> {
-        let read = |entry: &str| {
-            let (id, key) = entry.trim().split_once(':')?;
-            let mut bytes = [0; 32];
-            hex::decode_to_slice(key.trim(), &mut bytes).ok()?;
-            let is_word = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            is_word.then(|| (id.to_owned(), bytes))
-        };
-        let keys = text.split(',').map(read).collect::<Option<Vec<_>>>().ok_or(SealError::NoActiveKey)?;
-        let active = keys.first().map(|(id, _)| id.clone()).ok_or(SealError::NoActiveKey)?;
-        Ok(Self { active, keys: keys.into_iter().collect() })
+        Ok(Self { keys: RwLock::new(Keys::parse(text)?), source: None })
+    }
+
+    /// A ring from text that may change while the program runs: it is looked at again before anything is sealed, and where
+    /// a key is met that is not known. While it cannot be read, the keys of before are good.
+    ///
+    /// # Errors
+    /// [`SealError::NoActiveKey`] where it is no such text now.
+    pub fn following(source: impl Fn() -> Option<String> + Send + Sync + 'static) -> Result<Self, SealError> {
+        let keys = Keys::parse(&source().ok_or(SealError::NoActiveKey)?)?;
+        Ok(Self { keys: RwLock::new(keys), source: Some(Box::new(source)) })
+    }
+
+    /// The ids of the keys, the one that seals first.
+    pub fn ids(&self) -> Vec<String> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let others = keys.keys.keys().filter(|id| **id != keys.active);
+        std::iter::once(&keys.active).chain(others).cloned().collect()
+    }
+
+    fn look_again(&self) {
+        let Some(text) = self.source.as_ref().and_then(|source| source()) else { return };
+        match Keys::parse(&text) {
+            Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
+            Err(_) => tracing::warn!("the keyring is not of its form any more; the keys of before are used"),
+        }
     }
 
     /// Seals a secret for a row (XChaCha20-Poly1305). `row` names what it belongs to, the organization first, and must be
@@ -103,10 +135,12 @@ impl Keyring {
     /// # Errors
     /// [`SealError::Broken`] where the secret is too long to be sealed.
     pub fn seal(&self, secret: &Secret, row: &str, nonce: [u8; 24]) -> Result<Sealed, SealError> {
+        self.look_again();
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let payload = Payload { msg: secret.expose().as_bytes(), aad: row.as_bytes() };
-        let cipher = self.cipher(&self.active)?;
-        let text = cipher.encrypt(XNonce::from_slice(&nonce), payload).map_err(|_| SealError::Broken)?;
-        Ok(Sealed(format!("v1.{}.{}.{}", self.active, URL_SAFE_NO_PAD.encode(nonce), URL_SAFE_NO_PAD.encode(text))))
+        let text =
+            keys.cipher(&keys.active)?.encrypt(XNonce::from_slice(&nonce), payload).map_err(|_| SealError::Broken)?;
+        Ok(Sealed(format!("v1.{}.{}.{}", keys.active, URL_SAFE_NO_PAD.encode(nonce), URL_SAFE_NO_PAD.encode(text))))
     }
 
     /// Opens a secret that was sealed for this row.
@@ -128,6 +162,29 @@ impl Keyring {
         let payload = Payload { msg: &text, aad: row.as_bytes() };
         let plain = self.cipher(key)?.decrypt(XNonce::from_slice(&nonce), payload).map_err(|_| SealError::Broken)?;
         String::from_utf8(plain).map(Secret::new).map_err(|_| SealError::Broken)
+    }
+
+    fn cipher(&self, id: &str) -> Result<XChaCha20Poly1305, SealError> {
+        let known = || self.keys.read().unwrap_or_else(PoisonError::into_inner).cipher(id);
+        known().or_else(|_| {
+            self.look_again();
+            known()
+        })
+    }
+}
+
+impl Keys {
+    fn parse(text: &str) -> Result<Self, SealError> {
+        let read = |entry: &str| {
+            let (id, key) = entry.trim().split_once(':')?;
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(key.trim(), &mut bytes).ok()?;
+            let is_word = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            is_word.then(|| (id.to_owned(), bytes))
+        };
+        let keys = text.split(',').map(read).collect::<Option<Vec<_>>>().ok_or(SealError::NoActiveKey)?;
+        let active = keys.first().map(|(id, _)| id.clone()).ok_or(SealError::NoActiveKey)?;
+        Ok(Self { active, keys: keys.into_iter().collect() })
     }
 
     fn cipher(&self, id: &str) -> Result<XChaCha20Poly1305, SealError> {
@@ -168,5 +225,29 @@ mod tests {
             assert_eq!(refused(&keys, text, ROW), Some(SealError::Broken), "{text}");
         }
         assert_eq!(Keyring::new("k9", [("k1", [1; 32])]).err(), Some(SealError::NoActiveKey));
+    }
+
+    #[test]
+    fn a_ring_that_follows_its_text_knows_new_keys_at_once() {
+        use std::sync::{Arc, Mutex};
+        let digits = |byte: &str| byte.repeat(32);
+        let text = Arc::new(Mutex::new(Some(format!("k1:{}", digits("01")))));
+        let source = Arc::clone(&text);
+        let keys = Keyring::following(move || source.lock().unwrap().clone()).unwrap();
+        let write = |new: Option<String>| *text.lock().unwrap() = new;
+        let seal = |keys: &Keyring| keys.seal(&Secret::new("password"), ROW, [9; 24]).unwrap();
+        let opens = |keys: &Keyring, sealed: &Sealed| keys.open(sealed, ROW).map(|secret| secret.expose().to_owned());
+        let old = seal(&keys);
+        write(Some(format!("k2:{},k1:{}", digits("02"), digits("01"))));
+        let new = seal(&Keyring::parse(text.lock().unwrap().as_deref().unwrap()).unwrap());
+        assert_eq!(opens(&keys, &new), Ok("password".to_owned()), "sealed by another process with a key made since");
+        assert_eq!(seal(&keys).key_id(), Some("k2"));
+        for gone in [None, Some("half a line".to_owned())] {
+            write(gone);
+            assert_eq!(seal(&keys).key_id(), Some("k2"), "the keys of before");
+        }
+        write(Some(format!("k2:{}", digits("02"))));
+        assert_eq!((seal(&keys).key_id(), keys.ids()), (Some("k2"), vec!["k2".to_owned()]));
+        assert_eq!(keys.open(&old, ROW).err(), Some(SealError::UnknownKey), "forgotten");
     }
 }

@@ -103,11 +103,7 @@ impl VitalSigns {
     /// Does somebody do jobs? One worker that is silent is a warning, none alive a failure.
     pub fn workers(&self) -> Verdict {
         let alive = self.workers.iter().filter(|worker| worker.is_alive).count();
-        match alive {
-            0 => Verdict::Failing,
-            n if n < self.workers.len() => Verdict::Warning,
-            _ => Verdict::Ok,
-        }
+        workers_of(alive, self.workers.len() - alive)
     }
 
     /// For how long the oldest job has waited that could have begun.
@@ -117,14 +113,33 @@ impl VitalSigns {
 
     /// Are jobs done in time?
     pub fn backlog(&self) -> Verdict {
-        if self.oldest_waiting_seconds() > LONGEST_WAIT.num_seconds() { Verdict::Warning } else { Verdict::Ok }
+        backlog_of(self.oldest_waiting_seconds())
     }
 
     /// Is there a backup, not too old, that was verified?
     pub fn backup(&self) -> Verdict {
-        let is_fresh = self.backup_verified_at.is_some_and(|at| self.now - at <= OLDEST_BACKUP);
-        if is_fresh { Verdict::Ok } else { Verdict::Warning }
+        backup_of(self.backup_verified_at, self.now)
     }
+}
+
+/// Does somebody do jobs, where so many workers are alive and so many silent?
+pub fn workers_of(alive: usize, silent: usize) -> Verdict {
+    match (alive, silent) {
+        (0, _) => Verdict::Failing,
+        (_, 0) => Verdict::Ok,
+        _ => Verdict::Warning,
+    }
+}
+
+/// Are jobs done in time, where the oldest that could have begun has waited for so many seconds?
+pub fn backlog_of(oldest_waiting_seconds: i64) -> Verdict {
+    if oldest_waiting_seconds > LONGEST_WAIT.num_seconds() { Verdict::Warning } else { Verdict::Ok }
+}
+
+/// Is there a backup, not too old, that was verified?
+pub fn backup_of(verified_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Verdict {
+    let is_fresh = verified_at.is_some_and(|at| now - at <= OLDEST_BACKUP);
+    if is_fresh { Verdict::Ok } else { Verdict::Warning }
 }
 
 impl Disk {
@@ -144,13 +159,18 @@ impl Disk {
         })
     }
 
+    /// How much of it is free, in whole percents, rounded down.
+    pub fn free_percent(&self) -> u64 {
+        let percent = (u128::from(self.free_bytes) * 100).checked_div(u128::from(self.total_bytes)).unwrap_or(0);
+        u64::try_from(percent).unwrap_or(100)
+    }
+
     /// Is there room? Below 15 % somebody should look; below 5 % writes may soon fail.
     pub fn verdict(&self) -> Verdict {
-        let below = |percent: u128| u128::from(self.free_bytes) * 100 < u128::from(self.total_bytes) * percent;
-        match (below(5), below(15)) {
-            (true, _) => Verdict::Failing,
-            (false, true) => Verdict::Warning,
-            (false, false) => Verdict::Ok,
+        match self.free_percent() {
+            0..5 => Verdict::Failing,
+            5..15 => Verdict::Warning,
+            _ => Verdict::Ok,
         }
     }
 }
@@ -229,6 +249,7 @@ mod tests {
         for (free, verdict) in [(100, Verdict::Ok), (15, Verdict::Ok), (14, Verdict::Warning), (4, Verdict::Failing)] {
             assert_eq!(Disk { free_bytes: free, total_bytes: 100 }.verdict(), verdict, "{free}");
         }
+        assert_eq!(Disk { free_bytes: 0, total_bytes: 0 }.verdict(), Verdict::Failing);
         assert!(Disk::of(Path::new("/nowhere/at/all")).unwrap().total_bytes > 0);
     }
 }

@@ -12,9 +12,14 @@
 //! assert!(connection.remedy.is_some());
 //! ```
 use chrono::{DateTime, Utc};
-use crm_core::database::facts::{ContentFacts, DatabaseFacts, FolderFacts};
+use crm_core::{
+    database::facts::{ContentFacts, DatabaseFacts, FolderFacts},
+    sealed::Usage,
+    vital_signs::Verdict,
+};
 use serde::Serialize;
 
+mod sealing;
 mod verdicts;
 
 /// All that is looked at. What is `None` does not apply.
@@ -28,12 +33,23 @@ pub struct Facts {
     pub backup_folder: Option<FolderFacts>,
     /// The database, or why it cannot be looked at.
     pub database: Result<DatabaseFacts, String>,
+    /// The keys that secrets are sealed with, or why they cannot be told; `None` where there is no database to look at.
+    pub sealing: Option<Result<SealingFacts, String>>,
     /// The major version of `pg_dump`, or why there is none that fits; `None` where the server's is not known.
     pub client_programs: Option<Result<u32, String>>,
     /// How many connections this program opens at most.
     pub connections: u32,
     /// The port that requests would come in by.
     pub port: Port,
+}
+
+/// What is so about the keys that seal secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealingFacts {
+    /// The keys of the keyring, the one that seals first; none where no key was made yet.
+    pub keys: Vec<String>,
+    /// How many secrets are sealed with each key.
+    pub usage: Usage,
 }
 
 /// Who has a port.
@@ -55,6 +71,7 @@ impl Default for Facts {
             data_folder: None,
             backup_folder: None,
             database: Err("it was not looked at".to_owned()),
+            sealing: None,
             client_programs: None,
             connections: 8,
             port: Port::Free,
@@ -74,6 +91,16 @@ pub enum State {
     Error,
 }
 
+impl From<Verdict> for State {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Ok => Self::Ok,
+            Verdict::Warning => Self::Warning,
+            Verdict::Failing => Self::Error,
+        }
+    }
+}
+
 /// What was found of one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Checkup {
@@ -89,6 +116,12 @@ pub struct Checkup {
 }
 
 impl Checkup {
+    /// As it was judged; the remedy is told where there is something to be done.
+    fn judged(check: &'static str, verdict: Verdict, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let state = State::from(verdict);
+        Self { check, state, finding: finding.into(), remedy: (state != State::Ok).then(|| remedy.into()) }
+    }
+
     fn ok(check: &'static str, finding: impl Into<String>) -> Self {
         Self { check, state: State::Ok, finding: finding.into(), remedy: None }
     }
@@ -111,6 +144,7 @@ pub fn judge(facts: &Facts) -> Vec<Checkup> {
     if let Ok(database) = &facts.database {
         checkups.extend(of_database(database, facts));
     }
+    checkups.extend(facts.sealing.iter().map(sealing::keys));
     checkups.extend(facts.client_programs.iter().map(verdicts::client_programs));
     checkups.extend(facts.backup_folder.iter().map(|folder| verdicts::disk("disk_of_backups", folder)));
     checkups.push(verdicts::port(&facts.port));
@@ -133,6 +167,7 @@ fn of_database(database: &DatabaseFacts, facts: &Facts) -> Vec<Checkup> {
 fn of_contents(contents: &ContentFacts, now: DateTime<Utc>) -> Vec<Checkup> {
     vec![
         verdicts::zones(&contents.unknown_zones),
+        verdicts::workers(contents),
         verdicts::backlog(contents.oldest_waiting_seconds),
         verdicts::abandoned(contents.abandoned_jobs),
         verdicts::failed(contents.failed_jobs),

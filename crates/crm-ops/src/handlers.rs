@@ -50,10 +50,6 @@ impl Handlers {
         self.0.iter().filter(|(_, handler)| handler.queue == queue).map(|(kind, _)| (*kind).to_owned()).collect()
     }
 
-    pub(crate) fn queue_of(&self, kind: &str) -> Option<&'static str> {
-        self.0.get(kind).map(|handler| handler.queue)
-    }
-
     pub(crate) fn give_up(&self, claim: &Claim, tx: &mut Tx<'_>, reason: &str) -> crm_core::Result<()> {
         match self.0.get(claim.kind.as_str()) {
             Some(handler) => (handler.give_up)(claim.payload.clone(), tx, reason),

@@ -39,6 +39,7 @@ pub mod checkups;
 pub mod discord;
 mod handlers;
 pub mod idempotency;
+mod lanes;
 pub mod runner;
 mod schema;
 pub mod watch;

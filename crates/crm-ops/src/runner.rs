@@ -43,7 +43,10 @@ use crm_core::{
     jobs::{Claim, Job, Outcome, Queue, Recurrence, Recurring, Until, WorkerQueue},
 };
 
-use crate::{handlers::Handlers, worker::Worker};
+use crate::{
+    handlers::Handlers,
+    worker::{State, Worker},
+};
 
 /// How long jobs may go on after the worker was told to stop.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -113,8 +116,7 @@ impl Runner {
             queue: self.queue,
             handlers: self.handlers,
             recurrences: self.recurrences,
-            slots: self.slots,
-            state: Mutex::default(),
+            state: Mutex::new(State::new(self.slots)),
             changed: Condvar::new(),
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -177,6 +179,8 @@ impl Running {
         self.worker.wake();
         join(dispatcher);
         self.scheduler.take().into_iter().for_each(join);
+        let not_begun = self.worker.state().empty();
+        self.worker.give_back(not_begun);
         let state = self.worker.state();
         let waited = self.worker.changed.wait_timeout_while(state, self.drain, |state| !state.claims.is_empty());
         let left: Vec<Claim> =

@@ -98,8 +98,7 @@ fn note(tx: &mut Tx<'_>, finding: &Finding) -> Result<()> {
 fn findings(signs: &VitalSigns, disk: Option<Disk>) -> Vec<Finding> {
     let alive = signs.workers.iter().filter(|worker| worker.is_alive).count();
     let silent = signs.workers.len() - alive;
-    let percent = |disk: Disk| u128::from(disk.free_bytes) * 100 / u128::from(disk.total_bytes.max(1));
-    let free = disk.map_or_else(String::new, |disk| format!("{} % are free.", percent(disk)));
+    let free = disk.map_or_else(String::new, |disk| format!("{} % are free.", disk.free_percent()));
     vec![
         Finding {
             fingerprint: "workers",

@@ -20,3 +20,5 @@ mod secrets;
 pub mod signature;
 pub mod sources;
 pub mod subscriptions;
+
+pub use secrets::SEALED_COLUMNS;

@@ -9,10 +9,17 @@ use std::{
 use clap::Args;
 use crm_core::{
     clock,
-    database::facts::{self, DatabaseFacts, FolderFacts},
+    database::{
+        Database, Settings,
+        facts::{self, DatabaseFacts, FolderFacts},
+    },
+    sealed,
 };
-use crm_ops::checkups::{self, Checkup, Facts, Port, State};
-use gateway::config::{Listening, Storage};
+use crm_ops::checkups::{self, Checkup, Facts, Port, SealingFacts, State};
+use gateway::{
+    config::{Listening, Storage},
+    keyring::{Place, SEALED_COLUMNS},
+};
 
 use super::{Failure, backing_up::place, house::Reached};
 
@@ -42,11 +49,13 @@ pub(crate) fn run(order: &Order) -> Result<u8, Failure> {
     let reached = Reached::find(storage);
     let url = reached.as_ref().map(|reached| reached.url.clone()).map_err(ToString::to_string);
     let database = url.clone().and_then(|url| facts::of_database(&url).map_err(|error| error.to_string()));
+    let sealing = url.as_ref().ok().filter(|_| has_tables(&database)).map(|url| sealing(url, storage));
     let client_programs = url.ok().zip(database.as_ref().ok()).map(|(url, database)| programs(&url, storage, database));
     let found = checkups::judge(&Facts {
         now: clock::now(),
         data_folder,
         backup_folder: nearest(&storage.home.join("backups")),
+        sealing,
         client_programs: client_programs.transpose()?,
         database,
         connections: storage.connections,
@@ -57,6 +66,18 @@ pub(crate) fn run(order: &Order) -> Result<u8, Failure> {
     }
     report(&found, order.json)?;
     Ok(u8::from(checkups::worst(&found) == State::Error))
+}
+
+/// The secrets can be looked at where the tables are as this program knows them.
+fn has_tables(database: &Result<DatabaseFacts, String>) -> bool {
+    database.as_ref().is_ok_and(|facts| facts.contents.is_some())
+}
+
+fn sealing(url: &str, storage: &Storage) -> Result<SealingFacts, String> {
+    let keys = Place::of(storage).ids().map_err(|error| error.to_string())?;
+    let database = Database::open(url, Settings::default()).map_err(|error| error.to_string())?;
+    let usage = sealed::usage(&database, &SEALED_COLUMNS).map_err(|error| error.to_string())?;
+    Ok(SealingFacts { keys, usage })
 }
 
 fn programs(url: &str, storage: &Storage, database: &DatabaseFacts) -> Result<Result<u32, String>, Failure> {

@@ -3,6 +3,7 @@ pub(crate) mod backing_up;
 pub(crate) mod examining;
 pub(crate) mod house;
 pub(crate) mod importing;
+pub(crate) mod keys;
 pub(crate) mod people;
 pub(crate) mod restoring;
 pub(crate) mod serving;

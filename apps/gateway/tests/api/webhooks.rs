@@ -51,9 +51,17 @@ fn run(server: &Server, sql: &str) {
     diesel::sql_query(sql).execute(&mut server.database.connect()).unwrap();
 }
 
+/// How many tries of this process have ended so.
+fn tries(server: &Server, outcome: &str) -> u64 {
+    let text = server.nobody().get("/metrics").expect(200);
+    let name = format!("heimdell_webhook_deliveries_total{{outcome=\"{outcome}\"}} ");
+    text.as_str().unwrap().lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+}
+
 #[test]
 fn what_happens_is_told_in_order_signed_and_listed() {
     let (server, receiver) = (Server::governed(), Receiver::start());
+    let delivered = tries(&server, "delivered");
     deal(&server, "Before anybody wanted to know");
     let (webhook, secret) = webhook(&server, &receiver, json!({}));
     let worker = work(&server);
@@ -76,6 +84,7 @@ fn what_happens_is_told_in_order_signed_and_listed() {
         assert_eq!(it.verify(&[&Secret::from_bytes(&[7; 32]).unwrap()]), Err(SignatureError::InvalidSignature));
     }
     until(|| events(&server, "status=delivered").len() == 4);
+    until(|| tries(&server, "delivered") >= delivered + 4);
     let all = events(&server, &format!("webhookId={webhook}&event=deal.updated&direction=out&from=2020-01-01"));
     assert_eq!((all.len(), &all[0]["responseStatus"], &all[0]["attempts"]), (3, &json!(200), &json!(1)));
     assert!(events(&server, "direction=in").is_empty() && events(&server, "to=2020-01-01").is_empty());
@@ -96,6 +105,7 @@ fn a_message_waits_for_the_one_before_it_and_for_nobody_else() {
     let (server, receiver) = (Server::governed(), Receiver::start());
     webhook(&server, &receiver, json!({}));
     receiver.answer_next("500 Oops", "");
+    let retried = tries(&server, "retried");
     let worker = work(&server);
     let first = deal(&server, "First");
     receiver.wait_for(1);
@@ -104,6 +114,7 @@ fn a_message_waits_for_the_one_before_it_and_for_nobody_else() {
     let seen = receiver.wait_for(2);
     assert_eq!(seen[1].body["data"]["id"], json!(second));
     until(|| events(&server, "status=pending").len() == 2);
+    until(|| tries(&server, "retried") > retried);
     let failed = &events(&server, "status=pending&event=deal.created")[0];
     assert_eq!((&failed["responseStatus"], &failed["responseExcerpt"]), (&json!(500), &json!("seen")));
     assert!(failed["nextAttemptAt"].as_str().unwrap() > failed["createdAt"].as_str().unwrap());

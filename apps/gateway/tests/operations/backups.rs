@@ -146,6 +146,30 @@ fn what_was_backed_up_comes_back_after_the_database_is_gone() {
 }
 
 #[test]
+fn the_manifest_names_the_keys_of_the_keyring_alone() {
+    let ground = Ground::founded();
+    let sealed = |key: &str| format!("v1.{key}.{}.{}", "A".repeat(32), "B".repeat(40));
+    ground
+        .database
+        .connect()
+        .batch_execute(&format!(
+            "insert into idempotency_keys (organization_id, id, fingerprint, answer, created_at) \
+             select id, gen_random_uuid(), '', '{}', now() from organizations; \
+             insert into webhook_sources (organization_id, id, name, is_active, secret, old_secret, created_at, updated_at) \
+             select id, gen_random_uuid(), 'mail', true, '{}', '{}', now(), now() from organizations",
+            sealed("request"),
+            sealed("k2"),
+            sealed("k1"),
+        ))
+        .unwrap();
+    let told = manifest(&ground.back_up());
+    // Kept answers are sealed with the request that they answer: no key is needed for them, and none would help.
+    assert_eq!(told["sealingKeys"], serde_json::json!({"included": false, "needed": ["k1", "k2"]}));
+    let kept = told["tables"].as_array().unwrap().iter().find(|table| table["name"] == "public.idempotency_keys");
+    assert_eq!(kept.unwrap()["rows"], 1, "the rows themselves are in the backup");
+}
+
+#[test]
 fn a_backup_under_load_is_whole_and_old_ones_go() {
     let ground = Ground::founded();
     ground.back_up();

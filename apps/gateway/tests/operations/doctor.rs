@@ -36,7 +36,12 @@ fn each_fault_is_found() {
     let database = TestDatabase::new();
     let acme = TestOrganization::new(&database, "acme");
     let mut connection = database.connect();
-    assert_eq!(examine(&database.url(), free()).0[0].0, "backup");
+    let checks = |found: &[(String, String)]| found.iter().map(|(check, _)| check.clone()).collect::<Vec<_>>();
+    assert_eq!(checks(&examine(&database.url(), free()).0), ["workers", "backup"], "nobody does jobs yet");
+    let worker = "insert into workers (id, host, pid, program_version, queues, started_at, heartbeat_at) \
+                  values (gen_random_uuid(), 'here', 1, '0', '[]', now(), now() + interval '1 hour')";
+    connection.batch_execute(worker).unwrap();
+    assert_eq!(checks(&examine(&database.url(), free()).0), ["backup"]);
     let verified =
         "insert into backups (id, file_name, started_at, verified_at) values (gen_random_uuid(), 'x', now(), now())";
     connection.batch_execute(verified).unwrap();
@@ -56,17 +61,29 @@ fn each_fault_is_found() {
              updated_at) select '{organization}', gen_random_uuid(), 'default', 'none', '{{}}', status, \
              now() - interval '1 hour', now() - interval '1 hour', now(), now() \
              from unnest(array['waiting', 'active', 'failed']) as status; \
+             insert into webhook_sources (organization_id, id, name, is_active, secret, created_at, updated_at) \
+             values ('{organization}', gen_random_uuid(), 'mail', true, 'v1.k9.x.y', now(), now()); \
+             update workers set heartbeat_at = now() - interval '2 minutes'; \
              delete from __diesel_schema_migrations where version = (select max(version) from __diesel_schema_migrations)"
         ))
         .unwrap();
     let (found, all_is_well) = examine(&database.url(), taken.local_addr().unwrap().port());
-    let checks: Vec<_> = found.iter().map(|(check, _)| check.as_str()).collect();
-    assert_eq!(
-        checks,
-        ["migrations", "time_zones", "job_backlog", "abandoned_jobs", "failed_jobs", "port"],
-        "{found:?}"
-    );
+    let wrong =
+        ["migrations", "time_zones", "workers", "job_backlog", "abandoned_jobs", "failed_jobs", "sealing_keys", "port"];
+    assert_eq!(checks(&found), wrong, "{found:?}");
     assert!(!all_is_well);
+}
+
+#[test]
+fn without_a_worker_all_is_not_well() {
+    let database = TestDatabase::new();
+    TestOrganization::new(&database, "acme");
+    let mut command = program(&database.url());
+    let output = command.args(["doctor", "--port", &free().to_string()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = said.lines().skip_while(|line| !line.contains("workers: ")).take(2).collect();
+    assert!(lines[0].starts_with("ERROR") && lines[1].contains("heimdell worker"), "{said}");
 }
 
 #[test]

@@ -144,6 +144,18 @@ impl Client {
         self.send(request, body.to_string().into_bytes())
     }
 
+    /// The same person at another gateway.
+    pub(crate) fn at(&self, address: &str) -> Self {
+        Self { base: format!("http://{address}"), token: self.token.clone() }
+    }
+
+    /// Sends a body of any form.
+    pub(crate) fn upload(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
+        let request = ureq::http::Request::post(format!("{}{path}", self.base));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.send(request, body.to_vec())
+    }
+
     fn send(&self, request: ureq::http::request::Builder, body: Vec<u8>) -> Result<Answer, ureq::Error> {
         let request = match &self.token {
             Some(token) => request.header("authorization", format!("Bearer {token}")),

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 mod backups;
 mod doctor;
+mod gateways;
+mod keys;
 mod kit;
 mod outages;
 mod process;

@@ -6,13 +6,12 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Timestamptz};
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
-use nix::sys::statvfs::statvfs;
 use nix::unistd::geteuid;
 
 use super::{Error, binaries, migrations};
-use crate::clock;
+use crate::{clock, jobs::SILENCE, vital_signs::Disk};
 
 /// What is so about a server and the database on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +47,12 @@ pub struct ContentFacts {
     /// For how many seconds the oldest job has waited that could have begun.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub oldest_waiting_seconds: Option<i64>,
+    /// Workers that were heard of of late.
+    #[diesel(sql_type = BigInt)]
+    pub living_workers: i64,
+    /// Workers that are silent, and have not signed off.
+    #[diesel(sql_type = BigInt)]
+    pub silent_workers: i64,
     /// Jobs whose worker has given no sign of life for two leases.
     #[diesel(sql_type = BigInt)]
     pub abandoned_jobs: i64,
@@ -100,7 +105,7 @@ pub fn of_database(url: &str) -> Result<DatabaseFacts, Error> {
          (select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()) as connections, \
          array(select wanted from unnest(array['btree_gin', 'pg_trgm']) as wanted \
                where wanted not in (select extname from pg_extension)) as missing_extensions, \
-         clock_timestamp() as now, to_regclass('backups') is not null as has_tables",
+         clock_timestamp() as now, to_regclass('backups') is not null and to_regclass('workers') is not null as has_tables",
     )
     .get_result(&mut connection)?;
     // The server's clock was read somewhere between the two readings of ours.
@@ -127,11 +132,13 @@ fn of_contents(connection: &mut PgConnection) -> Result<ContentFacts, Error> {
                       where timezone not in (select name from pg_timezone_names) order by timezone) as unknown_zones, \
          (select extract(epoch from now() - min(run_at))::bigint from queue_jobs \
           where status = 'waiting' and run_at <= now()) as oldest_waiting_seconds, \
+         (select count(*) from workers where heartbeat_at > now() - make_interval(secs => $1)) as living_workers, \
+         (select count(*) from workers where heartbeat_at <= now() - make_interval(secs => $1)) as silent_workers, \
          (select count(*) from queue_jobs where status = 'active' and lease_until < now() - interval '30 s') as abandoned_jobs, \
          (select count(*) from queue_jobs where status = 'failed' and updated_at > now() - interval '1 day') as failed_jobs, \
          (select max(verified_at) from backups) as backup_verified_at, exists (select from organizations) as is_in_use",
     );
-    Ok(facts.get_result(connection)?)
+    Ok(facts.bind::<Double, _>(SILENCE.as_seconds_f64()).get_result(connection)?)
 }
 
 /// What is so about a folder.
@@ -141,26 +148,20 @@ pub struct FolderFacts {
     pub mode: u32,
     /// The account that it belongs to is the one that asks, or root asks.
     pub is_ours: bool,
-    /// How many bytes can still be written to its disk.
-    pub free_bytes: u64,
-    /// How many bytes its disk holds.
-    pub total_bytes: u64,
+    /// The disk that it lies on.
+    pub disk: Disk,
 }
 
 /// Looks at a folder.
 ///
 /// # Errors
 /// What the system says, where it is missing for instance.
-#[allow(clippy::useless_conversion, reason = "macOS counts blocks in 32 bits")]
 pub fn of_folder(path: &Path) -> io::Result<FolderFacts> {
     let facts = std::fs::symlink_metadata(path)?;
-    let disk = statvfs(path)?;
-    let bytes = |blocks: u64| blocks.saturating_mul(u64::from(disk.fragment_size()));
     Ok(FolderFacts {
         mode: facts.mode() & 0o777,
         is_ours: facts.is_dir() && (geteuid().is_root() || facts.uid() == geteuid().as_raw()),
-        free_bytes: bytes(u64::from(disk.blocks_available())),
-        total_bytes: bytes(u64::from(disk.blocks())),
+        disk: Disk::of(path)?,
     })
 }
 

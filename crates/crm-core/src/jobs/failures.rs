@@ -2,7 +2,7 @@
 use diesel::{RunQueryDsl, sql_types as st};
 use uuid::Uuid;
 
-use super::{Claim, Job};
+use super::{Claim, Job, QueueJob, reason};
 use crate::{
     Error, Id, Result, Tx,
     alerts::{self, AlertNotification, Cause, Severity},
@@ -15,16 +15,36 @@ const SOURCE: &str = "jobs";
 
 /// Raises the alert about a job that is given up.
 pub(super) fn raise(tx: &mut Tx<'_>, claim: &Claim) -> Result<()> {
+    alert(tx, claim.job, &claim.kind, claim.attempt)
+}
+
+fn alert(tx: &mut Tx<'_>, job: Id<QueueJob>, kind: &str, attempts: i32) -> Result<()> {
     // Of a channel that does not take notices the channel cannot be told.
-    let severity = if claim.kind == AlertNotification::NAME { Severity::Warning } else { Severity::Error };
+    let severity = if kind == AlertNotification::NAME { Severity::Warning } else { Severity::Error };
     let cause = Cause {
-        fingerprint: &format!("job_failed:{}", claim.kind),
+        fingerprint: &format!("job_failed:{kind}"),
         severity,
         source: SOURCE,
         title: "A job has failed for good",
-        message: format!("The job {} of kind {} was given up after {} tries.", claim.job, claim.kind, claim.attempt),
+        message: format!("The job {job} of kind {kind} was given up after {attempts} tries."),
     };
     alerts::raise(tx, &cause).map(drop)
+}
+
+/// Gives a job up that waits, as if all its tries had failed: it is marked, and an alert raised. For who tells a past.
+///
+/// # Errors
+/// [`Error::NotFound`] where no such job waits, and what the database says.
+pub fn give_up(tx: &mut Tx<'_>, job: Id<QueueJob>, why: &str) -> Result<()> {
+    tx.check_writable()?;
+    let now = tx.ctx.now;
+    let given_up = tx.sql::<(st::Text, st::Integer)>(
+        "UPDATE queue_jobs SET status = 'failed', attempts = max_attempts, last_error = {}, finished_at = {}, \
+         updated_at = {} WHERE organization_id = {org} AND id = {} AND status = 'waiting' RETURNING kind, attempts",
+    );
+    let given_up = given_up.with(|s| s.bind(reason(why)).bind(now).bind(now).bind(job));
+    let (kind, attempts) = given_up.first::<(String, i32)>(tx)?.ok_or(Error::NotFound)?;
+    alert(tx, job, &kind, attempts)
 }
 
 /// Resolves the alerts about kinds of which no failed job is left: run again, or removed. Tells how many.

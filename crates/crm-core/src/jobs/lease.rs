@@ -1,6 +1,9 @@
 //! Leases on jobs: taken, kept alive, and taken over from workers that died. All instants are the database's, so that
 //! the clocks of the workers need not agree.
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{RunQueryDsl, sql_types as st};
@@ -20,8 +23,6 @@ use crate::{
 /// one.
 pub const LEASE: Duration = Duration::from_secs(12);
 
-/// The most organizations that one look finds.
-const ORGANIZATIONS: usize = 50;
 /// The most expired leases that are taken over at a time.
 const TAKEN_OVER: i64 = 100;
 
@@ -44,6 +45,16 @@ pub struct Claim {
     pub(super) token: Uuid,
 }
 
+/// How many jobs are taken at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// So many are begun at once: for each of them an attempt is counted.
+    pub begun: usize,
+    /// So many more are held until there is room. No attempt is counted before they are begun, and so none is lost when
+    /// the worker dies. A job that was tried before is not held: it may be the one that workers die of.
+    pub held: usize,
+}
+
 /// The leases of the queue, for workers alone. It sees across organizations which of them have work, and nothing else;
 /// whatever it writes, it writes within one.
 #[derive(Clone)]
@@ -51,15 +62,36 @@ pub struct Queue {
     database: Database,
     gates: Arc<dyn Gates>,
     ports: Ports,
+    pub(super) sharded: Arc<OnceLock<bool>>,
 }
 
-type Row = (Uuid, String, Value, i32, i32);
-type RowTypes = (st::Uuid, st::Text, st::Jsonb, st::Integer, st::Integer);
+/// The id, the kind, what it carries, its attempts and how many there can be, and its place in the order.
+type Row = (Uuid, String, Value, i32, i32, i32, DateTime<Utc>);
+type RowTypes = (st::Uuid, st::Text, st::Jsonb, st::Integer, st::Integer, st::Integer, st::Timestamptz);
+
+/// Goes from one priority to the next, and in each through the jobs that are due, so that those for later are not read.
+/// Of what is only held, nothing is taken that has a past, nor what waits behind such a job.
+const CLAIMING: &str = "WITH RECURSIVE levels AS ((SELECT priority FROM queue_jobs WHERE organization_id = {org} \
+    AND queue = {} AND status = 'waiting' ORDER BY priority LIMIT 1) \
+    UNION ALL SELECT following.priority FROM levels, LATERAL (SELECT j.priority FROM queue_jobs j \
+    WHERE j.organization_id = {org} AND j.queue = {} AND j.status = 'waiting' AND j.priority > levels.priority \
+    ORDER BY j.priority LIMIT 1) AS following), \
+    chosen AS MATERIALIZED (SELECT due.id, due.is_new FROM levels, LATERAL (SELECT j.id, \
+    j.attempts = 0 AND j.last_error IS NULL AS is_new FROM queue_jobs j \
+    WHERE j.organization_id = {org} AND j.queue = {} AND j.status = 'waiting' AND j.priority = levels.priority \
+    AND j.kind = ANY({}) AND j.run_at <= {} ORDER BY j.run_at, j.id LIMIT {} FOR UPDATE SKIP LOCKED) AS due LIMIT {}), \
+    placed AS (SELECT id, is_new, row_number() OVER () <= {} AS is_begun FROM chosen), \
+    taken AS (SELECT id, is_begun, bool_and(is_begun OR is_new) OVER (ROWS UNBOUNDED PRECEDING) AS fits FROM placed) \
+    UPDATE queue_jobs AS job SET status = 'active', attempts = job.attempts + taken.is_begun::integer, \
+    lease_token = {}, lease_until = {}, finished_at = NULL, updated_at = {} FROM taken \
+    WHERE job.organization_id = {org} AND job.id = taken.id AND taken.fits \
+    RETURNING job.id, job.kind, job.payload, job.attempts + (NOT taken.is_begun)::integer, job.max_attempts, \
+    job.priority, job.run_at";
 
 impl Queue {
     /// The queue in a database. What jobs do is judged by the gates.
     pub fn new(database: Database, gates: Arc<dyn Gates>) -> Self {
-        Self { database, gates, ports: Ports::default() }
+        Self { database, gates, ports: Ports::default(), sharded: Arc::default() }
     }
 
     /// Plugs in what jobs find under this type with [`super::JobRun::port`].
@@ -81,30 +113,7 @@ impl Queue {
         &self.gates
     }
 
-    /// Organizations with work that can be begun, beginning after `after` and going round, at most 50.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn ready(&self, queue: &str, kinds: &[String], after: Id<Organization>) -> Result<Vec<Id<Organization>>> {
-        let find = |op: &str| {
-            let text = format!(
-                "SELECT DISTINCT organization_id FROM queue_jobs WHERE status = 'waiting' AND queue = {{}} \
-                 AND kind = ANY({{}}) AND run_at <= now() AND organization_id {op} {{}} \
-                 ORDER BY organization_id LIMIT {ORGANIZATIONS}"
-            );
-            Statement::<st::Uuid>::new(text, None).bind(queue).bind(kinds.to_vec()).bind(after)
-        };
-        self.database.with(|conn| {
-            let mut found: Vec<Uuid> = find(">").load(conn)?;
-            if found.len() < ORGANIZATIONS {
-                found.extend(find("<=").load::<Uuid>(conn)?);
-            }
-            Ok(found.into_iter().map(Id::from).collect())
-        })
-    }
-
-    /// Takes up to `limit` jobs of one organization, the most urgent first. Jobs that somebody else is about to take
-    /// are passed over.
+    /// Takes jobs of one organization, the most urgent first. Jobs that somebody else is about to take are passed over.
     ///
     /// # Errors
     /// What the database says.
@@ -113,37 +122,42 @@ impl Queue {
         organization: Id<Organization>,
         queue: &str,
         kinds: &[String],
-        limit: usize,
+        share: Share,
     ) -> Result<Vec<Claim>> {
+        let count = |jobs: usize| i64::try_from(jobs).unwrap_or(i64::MAX);
+        let (begun, limit) = (count(share.begun), count(share.begun + share.held));
         self.within(organization, |tx, token| {
             let now = tx.ctx.now;
-            tx.sql::<RowTypes>(
-                "WITH chosen AS MATERIALIZED (SELECT id FROM queue_jobs WHERE organization_id = {org} AND queue = {} \
-                 AND kind = ANY({}) AND status = 'waiting' AND run_at <= {} ORDER BY priority, run_at, id LIMIT {} \
-                 FOR UPDATE SKIP LOCKED) \
-                 UPDATE queue_jobs AS job SET status = 'active', attempts = job.attempts + 1, lease_token = {}, \
-                 lease_until = {}, finished_at = NULL, updated_at = {} FROM chosen \
-                 WHERE job.organization_id = {org} AND job.id = chosen.id \
-                 RETURNING job.id, job.kind, job.payload, job.attempts, job.max_attempts",
-            )
-            .with(|s| {
-                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                s.bind(queue).bind(kinds.to_vec()).bind(now).bind(limit).bind(token).bind(until(now)).bind(now)
-            })
-            .all::<Row>(tx)
+            tx.sql::<RowTypes>(CLAIMING)
+                .with(|s| {
+                    let s =
+                        s.bind(queue).bind(queue).bind(queue).bind(kinds.to_vec()).bind(now).bind(limit).bind(limit);
+                    s.bind(begun).bind(token).bind(until(now)).bind(now)
+                })
+                .all::<Row>(tx)
         })
     }
 
-    /// Organizations with jobs whose lease has run out.
+    /// Gives jobs of one organization back that were taken and not begun, as if nobody had taken them.
     ///
     /// # Errors
     /// What the database says.
-    pub fn expired(&self, kinds: &[String]) -> Result<Vec<Id<Organization>>> {
-        let text = "SELECT DISTINCT organization_id FROM queue_jobs WHERE status = 'active' AND lease_until < now() \
-                    AND kind = ANY({})";
-        let find = Statement::<st::Uuid>::new(text, None).bind(kinds.to_vec());
-        let found: Vec<Uuid> = self.database.with(|conn| Ok::<_, crate::Error>(find.load(conn)?))?;
-        Ok(found.into_iter().map(Id::from).collect())
+    pub fn give_back(&self, organization: Id<Organization>, claims: &[Claim]) -> Result<()> {
+        let (ids, tokens) = (ids(claims), tokens(claims));
+        let attempts: Vec<i32> = claims.iter().map(|claim| claim.attempt - 1).collect();
+        self.within(organization, |tx, _| {
+            let now = tx.ctx.now;
+            tx.sql::<st::Integer>(
+                "UPDATE queue_jobs AS job SET status = 'waiting', attempts = back.attempts, lease_token = NULL, \
+                 lease_until = NULL, updated_at = {} FROM unnest({}, {}, {}) AS back (id, token, attempts) \
+                 WHERE job.organization_id = {org} AND job.id = back.id AND job.lease_token = back.token \
+                 AND job.status = 'active'",
+            )
+            .with(|s| s.bind(now).bind(ids).bind(tokens).bind(attempts))
+            .run(tx)?;
+            Ok(Vec::new())
+        })?;
+        Ok(())
     }
 
     /// Takes over jobs of one organization whose lease has run out, without beginning them: whoever held them can
@@ -160,7 +174,7 @@ impl Queue {
                  FOR UPDATE SKIP LOCKED) \
                  UPDATE queue_jobs AS job SET lease_token = {}, lease_until = {}, updated_at = {} FROM chosen \
                  WHERE job.organization_id = {org} AND job.id = chosen.id \
-                 RETURNING job.id, job.kind, job.payload, job.attempts, job.max_attempts",
+                 RETURNING job.id, job.kind, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at",
             )
             .with(|s| s.bind(kinds.to_vec()).bind(now).bind(TAKEN_OVER).bind(token).bind(until(now)).bind(now))
             .all::<Row>(tx)
@@ -172,8 +186,7 @@ impl Queue {
     /// # Errors
     /// What the database says.
     pub fn keep_alive(&self, organization: Id<Organization>, claims: &[Claim]) -> Result<()> {
-        let ids: Vec<Uuid> = claims.iter().map(|claim| claim.job.uuid()).collect();
-        let tokens: Vec<Uuid> = claims.iter().map(|claim| claim.token).collect();
+        let (ids, tokens) = (ids(claims), tokens(claims));
         self.within(organization, |tx, _| {
             let until = until(tx.ctx.now);
             tx.sql::<st::Integer>(
@@ -209,8 +222,9 @@ impl Queue {
         work: impl FnOnce(&mut Tx<'_>, Uuid) -> diesel::QueryResult<Vec<Row>>,
     ) -> Result<Vec<Claim>> {
         let token = Id::<Claim>::new().uuid();
-        let rows = self.at_database_time(organization, |tx| Ok(work(tx, token)?))?;
-        let claim = |(job, kind, payload, attempt, max_attempts): Row| Claim {
+        let mut rows = self.at_database_time(organization, |tx| Ok(work(tx, token)?))?;
+        rows.sort_by_key(|(id, .., priority, run_at)| (*priority, *run_at, *id));
+        let claim = |(job, kind, payload, attempt, max_attempts, ..): Row| Claim {
             organization,
             job: job.into(),
             kind,
@@ -221,6 +235,14 @@ impl Queue {
         };
         Ok(rows.into_iter().map(claim).collect())
     }
+}
+
+fn ids(claims: &[Claim]) -> Vec<Uuid> {
+    claims.iter().map(|claim| claim.job.uuid()).collect()
+}
+
+fn tokens(claims: &[Claim]) -> Vec<Uuid> {
+    claims.iter().map(|claim| claim.token).collect()
 }
 
 /// When a lease ends that is made or extended now.

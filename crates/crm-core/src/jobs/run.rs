@@ -10,7 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{RunQueryDsl, sql_types as st};
+use diesel::{OptionalExtension, RunQueryDsl, sql_types as st};
 
 use super::{Claim, Failure, Queue, QueueJob, failures, lease, reason};
 use crate::{
@@ -214,22 +214,15 @@ impl Queue {
         work: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, Failure>,
     ) -> std::result::Result<T, Failure> {
         self.database().transaction(Access::Write, |conn| {
-            let now = Statement::<st::Timestamptz>::new("SELECT now()", None);
-            let now = now.get_result::<DateTime<Utc>>(conn).map_err(Error::from)?;
+            let text = "SELECT now() FROM queue_jobs WHERE organization_id = {org} AND id = {} AND lease_token = {} \
+                        AND status = 'active' FOR UPDATE";
+            let held = Statement::<st::Timestamptz>::new(text, Some(claim.organization.uuid()));
+            let held = held.bind(claim.job).bind(claim.token).get_result::<DateTime<Utc>>(conn).optional();
+            let now = held.map_err(Error::from)?.ok_or(Failure::Lost)?;
             let mut ctx = Ctx::system(claim.organization, now, Arc::clone(self.gates()));
             ctx.request_id = format!("job-{}", claim.job);
             ctx.change_set = claim.job.uuid();
-            Tx::run(conn, &ctx, true, |tx| {
-                let held = tx.sql::<st::Integer>(
-                    "SELECT 1 FROM queue_jobs WHERE organization_id = {org} AND id = {} AND lease_token = {} \
-                     AND status = 'active' FOR UPDATE",
-                );
-                let held = held.with(|s| s.bind(claim.job).bind(claim.token)).first::<i32>(tx);
-                if held.map_err(Error::from)?.is_none() {
-                    return Err(Failure::Lost);
-                }
-                work(tx)
-            })
+            Tx::run(conn, &ctx, true, work)
         })
     }
 }
@@ -238,9 +231,11 @@ impl Queue {
 fn extend(tx: &mut Tx<'_>, claim: &Claim) -> Result<()> {
     let now: DateTime<Utc> =
         Statement::<st::Timestamptz>::new("SELECT clock_timestamp()", None).get_result(tx.conn())?;
-    tx.sql::<st::Integer>("UPDATE queue_jobs SET lease_until = {} WHERE organization_id = {org} AND id = {}")
-        .with(|s| s.bind(lease::until(now)).bind(claim.job))
-        .run(tx)?;
+    tx.sql::<st::Integer>(
+        "UPDATE queue_jobs SET lease_until = {}, attempts = {} WHERE organization_id = {org} AND id = {}",
+    )
+    .with(|s| s.bind(lease::until(now)).bind(claim.attempt).bind(claim.job))
+    .run(tx)?;
     Ok(())
 }
 
@@ -258,13 +253,19 @@ fn settle(tx: &mut Tx<'_>, claim: &Claim, outcome: &Outcome) -> Result<()> {
         }
     };
     tx.sql::<st::Integer>(
-        "UPDATE queue_jobs SET status = {}, run_at = coalesce({}, run_at), attempts = attempts - {}, last_error = {}, \
+        "UPDATE queue_jobs SET status = {}, run_at = coalesce({}, run_at), attempts = {}, last_error = {}, \
          finished_at = {}, lease_token = NULL, lease_until = NULL, updated_at = {} \
          WHERE organization_id = {org} AND id = {}",
     )
     .with(|s| {
         let finished_at = run_at.is_none().then_some(now);
-        s.bind(status).bind(run_at).bind(uncounted).bind(why).bind(finished_at).bind(now).bind(claim.job)
+        s.bind(status)
+            .bind(run_at)
+            .bind(claim.attempt - uncounted)
+            .bind(why)
+            .bind(finished_at)
+            .bind(now)
+            .bind(claim.job)
     })
     .run(tx)?;
     Ok(())

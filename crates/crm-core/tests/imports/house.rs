@@ -7,7 +7,7 @@ use crm_core::{
     database::Database,
     gate::Roles,
     imports::{self, Import, ImportJob, NewImport, RevertJob},
-    jobs::{Claim, Failure, Job, JobRun, Outcome, Queue},
+    jobs::{Claim, Failure, Job, JobRun, Outcome, Queue, Share},
     organizations::{self, Organization},
     testing::TestDatabase,
     users::User,
@@ -91,7 +91,7 @@ impl House {
 
     pub(crate) fn claim(&self) -> Option<Claim> {
         let kinds = [ImportJob::NAME.to_owned(), RevertJob::NAME.to_owned()];
-        self.queue().claim(self.organization, "imports", &kinds, 1).unwrap().pop()
+        self.queue().claim(self.organization, "imports", &kinds, Share { begun: 1, held: 0 }).unwrap().pop()
     }
 
     /// Runs what waits in the queue.

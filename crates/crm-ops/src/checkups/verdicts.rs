@@ -1,19 +1,17 @@
 //! One verdict to a thing that is looked at: from the facts to what to do.
-use chrono::{DateTime, TimeDelta, Utc};
-use crm_core::database::{
-    OLDEST_MAJOR,
-    facts::{ContentFacts, DatabaseFacts, FolderFacts},
+use chrono::{DateTime, Utc};
+use crm_core::{
+    database::{
+        OLDEST_MAJOR,
+        facts::{ContentFacts, DatabaseFacts, FolderFacts},
+    },
+    vital_signs::{self, Verdict},
 };
 
 use super::{Checkup, Port};
 
 /// How far the clocks may be apart, in milliseconds: leases are 12 s, signatures of webhooks hold 5 minutes.
 const CLOCK_LIMIT: i64 = 5_000;
-/// How long a job may wait that could begin, in seconds.
-const BACKLOG_LIMIT: i64 = 120;
-/// How old the last verified backup may be: a day, and some hours to make it in.
-const BACKUP_LIMIT: TimeDelta = TimeDelta::hours(26);
-
 /// Can others get into the folder of the data?
 pub(super) fn rights(folder: &FolderFacts) -> Checkup {
     const CHECK: &str = "data_folder";
@@ -35,14 +33,10 @@ pub(super) fn rights(folder: &FolderFacts) -> Checkup {
 
 /// Is there room on the disk?
 pub(super) fn disk(check: &'static str, folder: &FolderFacts) -> Checkup {
-    let percent = (u128::from(folder.free_bytes) * 100).checked_div(u128::from(folder.total_bytes)).unwrap_or(0);
-    let finding = format!("{percent} % of the disk is free ({} MiB)", folder.free_bytes >> 20);
+    let finding =
+        format!("{} % of the disk is free ({} MiB)", folder.disk.free_percent(), folder.disk.free_bytes >> 20);
     let remedy = "free space or enlarge the disk: a full one stops all writing";
-    match percent {
-        0..5 => Checkup::error(check, finding, remedy),
-        5..15 => Checkup::warning(check, finding, remedy),
-        _ => Checkup::ok(check, finding),
-    }
+    Checkup::judged(check, folder.disk.verdict(), finding, remedy)
 }
 
 /// Does the database answer?
@@ -146,18 +140,30 @@ pub(super) fn zones(unknown: &[String]) -> Checkup {
     }
 }
 
+const START_A_WORKER: &str = "start a worker (heimdell worker, or heimdell serve without --no-workers)";
+
+/// Does somebody do jobs?
+pub(super) fn workers(contents: &ContentFacts) -> Checkup {
+    let (alive, silent) = (contents.living_workers, contents.silent_workers);
+    let verdict = vital_signs::workers_of(usize::try_from(alive).unwrap_or(0), usize::try_from(silent).unwrap_or(0));
+    let (finding, remedy) = match verdict {
+        Verdict::Failing => ("no worker is alive: jobs would wait for ever".to_owned(), START_A_WORKER),
+        _ => (
+            format!("{alive} workers are alive, {silent} silent"),
+            "see whether the silent ones should run, and why not",
+        ),
+    };
+    Checkup::judged("workers", verdict, finding, remedy)
+}
+
 /// Does work that could be done wait?
 pub(super) fn backlog(oldest_waiting_seconds: Option<i64>) -> Checkup {
-    const CHECK: &str = "job_backlog";
-    match oldest_waiting_seconds {
-        Some(seconds) if seconds > BACKLOG_LIMIT => Checkup::error(
-            CHECK,
-            format!("a job has waited for {seconds} s"),
-            "start a worker (heimdell worker, or heimdell serve without --no-workers), or more of them",
-        ),
-        Some(seconds) => Checkup::ok(CHECK, format!("the oldest job has waited for {seconds} s")),
-        None => Checkup::ok(CHECK, "no job waits"),
-    }
+    let finding = match oldest_waiting_seconds {
+        Some(seconds) => format!("the oldest job has waited for {seconds} s"),
+        None => "no job waits".to_owned(),
+    };
+    let verdict = vital_signs::backlog_of(oldest_waiting_seconds.unwrap_or(0));
+    Checkup::judged("job_backlog", verdict, finding, format!("{START_A_WORKER}, or more of them"))
 }
 
 /// Do jobs belong to workers that died?
@@ -188,16 +194,12 @@ pub(super) fn failed(count: i64) -> Checkup {
 pub(super) fn backup(contents: &ContentFacts, now: DateTime<Utc>) -> Checkup {
     const CHECK: &str = "backup";
     let remedy = "heimdell backup --verify, every night";
-    match contents.backup_verified_at {
-        Some(at) if now - at <= BACKUP_LIMIT => {
-            Checkup::ok(CHECK, format!("a backup was verified on {}", at.format("%Y-%m-%d at %H:%M UTC")))
-        }
-        Some(at) => {
-            Checkup::warning(CHECK, format!("the last verified backup is {} hours old", (now - at).num_hours()), remedy)
-        }
-        None if !contents.is_in_use => Checkup::ok(CHECK, "there is nothing to back up"),
-        None => Checkup::warning(CHECK, "no backup was ever verified", remedy),
-    }
+    let finding = match contents.backup_verified_at {
+        _ if !contents.is_in_use => return Checkup::ok(CHECK, "there is nothing to back up"),
+        Some(at) => format!("a backup was verified on {}, {} hours ago", at.format("%Y-%m-%d"), (now - at).num_hours()),
+        None => "no backup was ever verified".to_owned(),
+    };
+    Checkup::judged(CHECK, vital_signs::backup_of(contents.backup_verified_at, now), finding, remedy)
 }
 
 /// Can a backup be made?
@@ -221,8 +223,11 @@ pub(super) fn port(port: &Port) -> Checkup {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+    use crm_core::vital_signs::Disk;
+
     use super::*;
-    use crate::checkups::{Facts, State, judge, worst};
+    use crate::checkups::{Facts, SealingFacts, State, judge, worst};
 
     fn database() -> DatabaseFacts {
         DatabaseFacts {
@@ -238,6 +243,8 @@ mod tests {
             contents: Some(ContentFacts {
                 unknown_zones: Vec::new(),
                 oldest_waiting_seconds: None,
+                living_workers: 2,
+                silent_workers: 0,
                 abandoned_jobs: 0,
                 failed_jobs: 0,
                 backup_verified_at: Some(now()),
@@ -251,7 +258,7 @@ mod tests {
     }
 
     fn folder() -> FolderFacts {
-        FolderFacts { mode: 0o700, is_ours: true, free_bytes: 50 << 30, total_bytes: 100 << 30 }
+        FolderFacts { mode: 0o700, is_ours: true, disk: Disk { free_bytes: 50 << 30, total_bytes: 100 << 30 } }
     }
 
     fn facts() -> Facts {
@@ -260,6 +267,7 @@ mod tests {
             data_folder: Some(folder()),
             backup_folder: Some(folder()),
             database: Ok(database()),
+            sealing: Some(Ok(SealingFacts { keys: Vec::new(), usage: [].into() })),
             client_programs: Some(Ok(15)),
             ..Facts::default()
         }
@@ -280,13 +288,13 @@ mod tests {
         let checkups = judge(&facts());
         assert_eq!(worst(&checkups), State::Ok, "{checkups:?}");
         assert!(checkups.iter().all(|checkup| checkup.remedy.is_none()));
-        assert_eq!(checkups.len(), 17);
+        assert_eq!(checkups.len(), 19);
     }
 
     #[test]
     fn each_fault_is_found_alone_and_has_a_remedy() {
         use State::{Error, Warning};
-        let part = |free_bytes| FolderFacts { free_bytes, ..folder() };
+        let part = |free_bytes| FolderFacts { disk: Disk { free_bytes, ..folder().disk }, ..folder() };
         let cases: Vec<(&str, State, Facts)> = vec![
             ("data_folder", Error, Facts { data_folder: Some(FolderFacts { mode: 0o750, ..folder() }), ..facts() }),
             ("data_folder", Error, Facts { data_folder: Some(FolderFacts { is_ours: false, ..folder() }), ..facts() }),
@@ -304,11 +312,14 @@ mod tests {
             ("connections", Error, changed(|database| database.connection_limit = 7)),
             ("connections", Warning, changed(|database| database.connections = 90)),
             ("time_zones", Error, within(|contents| contents.unknown_zones = vec!["Mars/Base".to_owned()])),
-            ("job_backlog", Error, within(|contents| contents.oldest_waiting_seconds = Some(121))),
+            ("workers", Error, within(|contents| contents.living_workers = 0)),
+            ("workers", Warning, within(|contents| contents.silent_workers = 1)),
+            ("job_backlog", Warning, within(|contents| contents.oldest_waiting_seconds = Some(301))),
             ("abandoned_jobs", Error, within(|contents| contents.abandoned_jobs = 1)),
             ("failed_jobs", Warning, within(|contents| contents.failed_jobs = 1)),
             ("backup", Warning, within(|contents| contents.backup_verified_at = None)),
             ("backup", Warning, within(|contents| contents.backup_verified_at = Some(now() - TimeDelta::hours(27)))),
+            ("sealing_keys", Error, Facts { sealing: Some(Err("malformed".to_owned())), ..facts() }),
             ("client_programs", Error, Facts { client_programs: Some(Err("none".to_owned())), ..facts() }),
             ("port", Error, Facts { port: Port::Taken("in use".to_owned()), ..facts() }),
         ];
@@ -325,7 +336,7 @@ mod tests {
         for facts in [
             changed(|database| database.clock_ahead_milliseconds = 5_000),
             changed(|database| database.connections = 89),
-            within(|contents| contents.oldest_waiting_seconds = Some(120)),
+            within(|contents| contents.oldest_waiting_seconds = Some(300)),
             within(|contents| contents.backup_verified_at = Some(now() - TimeDelta::hours(26))),
             within(|contents| (contents.backup_verified_at, contents.is_in_use) = (None, false)),
             Facts { port: Port::Ours, data_folder: None, backup_folder: None, ..facts() },

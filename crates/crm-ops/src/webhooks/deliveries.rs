@@ -49,9 +49,10 @@ impl Job for DeliverWebhook {
             match run.step(|tx| self.next(tx, &keys))? {
                 Next::Send(letter) => {
                     let answer = letter.send(&courier, run.now());
-                    run.step(|tx| letter.settle(tx, &answer))?;
+                    let verdict = run.step(|tx| letter.settle(tx, &answer))?;
+                    count(outcome(verdict));
                 }
-                Next::Unsendable => {}
+                Next::Unsendable => count("failed"),
                 Next::Wait(until) => return Err(Failure::Snooze(until)),
                 Next::Nothing => {
                     if run.finish_if(|tx| self.is_done(tx))? {
@@ -61,6 +62,24 @@ impl Job for DeliverWebhook {
             }
         }
     }
+}
+
+/// How tries end, as the metric `heimdell_webhook_deliveries_total` counts them: it arrived, it is tried again, it was
+/// given up, nobody is there any more.
+pub const OUTCOMES: [&str; 4] = ["delivered", "retried", "failed", "gone"];
+
+fn outcome(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Delivered => "delivered",
+        Verdict::Again(_) => "retried",
+        Verdict::GivenUp => "failed",
+        Verdict::Gone => "gone",
+    }
+}
+
+/// Counts a try, once what came of it is committed.
+fn count(outcome: &'static str) {
+    metrics::counter!("heimdell_webhook_deliveries_total", "outcome" => outcome).increment(1);
 }
 
 /// What is to be done next.
@@ -176,8 +195,8 @@ impl Letter {
         courier.post(&self.url, &headers, &self.body)
     }
 
-    /// Notes what came of it, and draws the consequences for the webhook.
-    fn settle(&self, tx: &mut Tx<'_>, answer: &std::result::Result<Answered, CourierError>) -> Result<()> {
+    /// Notes what came of it, and draws the consequences for the webhook. Tells what they are.
+    fn settle(&self, tx: &mut Tx<'_>, answer: &std::result::Result<Answered, CourierError>) -> Result<Verdict> {
         let now = tx.ctx.now;
         let ending = match answer {
             Ok(answered) => Ending::Answered {
@@ -193,7 +212,8 @@ impl Letter {
             Verdict::Delivered => delivered(tx, self.webhook),
             Verdict::Gone => disable(tx, self.webhook, "gone"),
             Verdict::Again(_) | Verdict::GivenUp => failed(tx, self.webhook, attempts::pause(ending, now)),
-        }
+        }?;
+        Ok(verdict)
     }
 
     fn note(

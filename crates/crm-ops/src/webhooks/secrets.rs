@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use crm_core::{
     Error, Result, Tx,
-    sealed::{Keyring, SealError, Sealed},
+    sealed::{self, Keyring, SealError, Sealed, SealedColumn},
     sessions::tokens::Secret as Shown,
 };
 use diesel::sql_types as st;
@@ -14,6 +14,14 @@ use super::signature::Secret;
 
 /// For how long the old secret is good after a change.
 const OVERLAP: TimeDelta = TimeDelta::hours(24);
+
+/// Where the secrets are kept. An old one is bound to its row by the same name as the new one whose place it had.
+pub const SEALED_COLUMNS: [SealedColumn; 4] = [
+    SealedColumn { table: "webhooks", column: "secret", name: "webhooks.secret" },
+    SealedColumn { table: "webhooks", column: "old_secret", name: "webhooks.secret" },
+    SealedColumn { table: "webhook_sources", column: "secret", name: "webhook_sources.secret" },
+    SealedColumn { table: "webhook_sources", column: "old_secret", name: "webhook_sources.secret" },
+];
 
 /// Whose secret it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +47,7 @@ pub(super) fn renew(tx: &mut Tx<'_>, keys: &Keyring, owner: Owner, id: Uuid) -> 
     rand::rng().fill_bytes(&mut nonce);
     let secret = Secret::from_bytes(&bytes).map_err(|error| Error::Internal(Box::new(error)))?;
     let shown = Shown::new(secret.reveal());
+    sealed::hold(tx)?;
     let sealed = keys.seal(&shown, &row(tx, owner, id), nonce).map_err(broken)?;
     let until = tx.ctx.now + OVERLAP;
     let text = either!(
@@ -70,7 +79,11 @@ pub(super) fn good(tx: &mut Tx<'_>, keys: &Keyring, owner: Owner, id: Uuid) -> R
 }
 
 fn row(tx: &Tx<'_>, owner: Owner, id: Uuid) -> String {
-    format!("heimdell/v1|{}|org={}|id={id}", either!(owner, "", ".secret"), tx.ctx.organization)
+    let name = match owner {
+        Owner::Webhook => "webhooks.secret",
+        Owner::Source => "webhook_sources.secret",
+    };
+    sealed::row(name, tx.ctx.organization, id)
 }
 
 fn broken(error: SealError) -> Error {

@@ -4,6 +4,7 @@
 mod alerts;
 mod discord;
 mod house;
+mod looks;
 mod proof;
 mod recurrences;
 
@@ -15,7 +16,7 @@ use std::{
 
 use crm_core::{
     Actor, Error, Tx,
-    jobs::{self, Claim, Enqueue, Failure, JobRun, Outcome, Until},
+    jobs::{self, Claim, Enqueue, Failure, JobRun, Outcome, Share, Until},
     vital_signs::VitalSigns,
 };
 use crm_ops::runner::Running;
@@ -44,7 +45,8 @@ fn four_workers_do_each_job_once() {
 
 fn claim(house: &House, kind: &str) -> Claim {
     let kinds = [kind.to_owned()];
-    let mut claims = house.queue().claim(house.organizations[0], "default", &kinds, 10).unwrap();
+    let mut claims =
+        house.queue().claim(house.organizations[0], "default", &kinds, Share { begun: 10, held: 0 }).unwrap();
     assert_eq!(claims.len(), 1);
     claims.remove(0)
 }

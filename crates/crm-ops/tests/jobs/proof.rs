@@ -17,8 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::house::{House, effect};
 
-/// How many jobs are done.
+/// How many jobs are done, unless it is said otherwise.
 const JOBS: usize = 2_000;
+/// Says otherwise: `HEIMDELL_PROOF_JOBS=10000`.
+const SIZE: &str = "HEIMDELL_PROOF_JOBS";
 /// How long one worker process lives before it is killed.
 const LIFE: Duration = Duration::from_millis(500);
 /// How long a job takes at least, its effect written and not committed yet.
@@ -42,14 +44,14 @@ impl Job for Effect {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test that is two programs tells the other one by its environment")]
-fn url() -> Option<String> {
-    std::env::var(URL).ok()
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Is the worker process when it is told a database, and nothing otherwise.
 #[test]
 fn a_worker_process() {
-    let Some(url) = url() else { return };
+    let Some(url) = variable(URL) else { return };
     let database = Database::open(&url, Settings { max_size: 4, ..Settings::default() }).unwrap();
     let _running = Runner::new(database, Arc::new(Roles)).register::<Effect>().slots("default", 2).start().unwrap();
     loop {
@@ -78,11 +80,13 @@ impl Drop for Worker {
 #[test]
 fn killed_workers_lose_no_job_and_do_none_twice() {
     let house = House::new(4);
+    let wanted = variable(SIZE).map_or(JOBS, |size| size.parse().unwrap());
+    let jobs = wanted / 4 * 4;
     house.run(&format!(
         "INSERT INTO queue_jobs (organization_id, id, queue, kind, payload, run_at, created_at, updated_at, max_attempts) \
          SELECT o.id, gen_random_uuid(), 'default', 'effect', '{{}}', now(), now(), now(), 1000 \
          FROM (SELECT id FROM organizations) o, generate_series(1, {})",
-        JOBS / 4
+        jobs / 4
     ));
     let survivor = Worker::start(&house);
     let mut kills = 0;
@@ -95,8 +99,8 @@ fn killed_workers_lose_no_job_and_do_none_twice() {
         house.run("UPDATE queue_jobs SET lease_until = now() - interval '1 s' WHERE status = 'active'");
     }
     drop(survivor);
-    println!("{JOBS} jobs, {kills} kills, {} runs", house.text("SELECT sum(attempts) FROM queue_jobs"));
-    let jobs = JOBS.to_string();
+    println!("{jobs} jobs, {kills} kills, {} tries counted", house.text("SELECT sum(attempts) FROM queue_jobs"));
+    let jobs = jobs.to_string();
     assert!(kills > 1, "it was over before anybody was killed");
     assert_eq!(house.text("SELECT count(*) FROM queue_jobs WHERE status = 'completed'"), jobs, "lost or given up");
     assert_eq!(house.text("SELECT count(*) FROM effects"), jobs, "an effect twice, or none");
