@@ -15,7 +15,8 @@ const FIVE_STAGES: [(f64, f64); 5] = [(1.0, 9.0), (6.0, 34.0), (30.0, 70.0), (90
 
 /// Four stages of which little is known, and the less the longer a deal has stood there.
 fn stages_by_age() -> Vec<(f64, f64)> {
-    let belief = |(age, stage): (f64, f64)| (10.0 * stage / (1.0 + 0.3 * age), 10.0 * (1.0 - stage) / (1.0 + 0.3 * age));
+    let belief =
+        |(age, stage): (f64, f64)| (10.0 * stage / (1.0 + 0.3 * age), 10.0 * (1.0 - stage) / (1.0 + 0.3 * age));
     (0..7_u8).flat_map(|age| [0.1, 0.3, 0.5, 0.7].map(|stage| (f64::from(age), stage))).map(belief).collect()
 }
 

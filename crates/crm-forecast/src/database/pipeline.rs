@@ -251,10 +251,7 @@ fn shared_out(value: Decimal, deals: u64, currency: amounts::Currency) -> Result
     let units = Amount::new(value, currency).and_then(|amount| amount.minor_units()).map_err(internal)?;
     let (each, rest) = (units / deals.max(1), units % deals.max(1));
     let count = |deals: u64| u32::try_from(deals).map_err(internal);
-    Ok([
-        Lot { value: each.saturating_add(1), deals: count(rest)? },
-        Lot { value: each, deals: count(deals - rest)? },
-    ])
+    Ok([Lot { value: each.saturating_add(1), deals: count(rest)? }, Lot { value: each, deals: count(deals - rest)? }])
 }
 
 fn by_stage(

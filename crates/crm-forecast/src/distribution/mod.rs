@@ -194,7 +194,8 @@ impl Stake {
 
 impl Cell {
     fn new(belief: Option<Belief>, mut stakes: Vec<Stake>) -> Self {
-        let order = |a: &Stake, b: &Stake| a.value.cmp(&b.value).then(a.own.unwrap_or(0.0).total_cmp(&b.own.unwrap_or(0.0)));
+        let order =
+            |a: &Stake, b: &Stake| a.value.cmp(&b.value).then(a.own.unwrap_or(0.0).total_cmp(&b.own.unwrap_or(0.0)));
         stakes.sort_unstable_by(order);
         Self { belief, deals: stakes.iter().map(|stake| stake.deals as usize).sum(), stakes }
     }
