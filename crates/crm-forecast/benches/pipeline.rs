@@ -1,6 +1,9 @@
-//! A forecast over 100,000 and over a million open deals next to bare SQL over the same rows, in turns: the ratio is what
-//! counts, since both share the machine with whatever else runs on it. "Sums" are counts and sums by stage, "figures" the
-//! three values of a forecast by stage as SQL alone would compute them; the distribution comes on top of both.
+//! A forecast over 10,000, 100,000 and a million open deals next to bare SQL over the same rows, in turns: the ratio is what
+//! counts, since both share the machine with whatever else runs on it. The quickest of the rounds is told, and the median.
+//!
+//! "Figures" is the bare aggregate that answers the question: counts and the three values of a forecast by stage, each deal
+//! weighed by its own probability or its stage's, and by one of two estimates for its age. "Sums" asks less: counts and values
+//! by stage. The distribution, and estimates by seven ages, come on top of both.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
 
 use std::time::{Duration, Instant};
@@ -12,7 +15,7 @@ use crm_core::{
 use crm_forecast::database::{Days, DealFilter, pipeline, stage_statistics};
 use diesel::{PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
 
 const SUMS: &str = "SELECT stage_id, count(*), sum(value) FROM deals WHERE organization_id = '{org}' AND status = 'open' \
      GROUP BY stage_id";
@@ -46,15 +49,18 @@ fn measure(deals: usize) {
         sums.push(timed(|| run(&mut conn, SUMS, &org)));
         figures.push(timed(|| run(&mut conn, FIGURES, &org)));
     }
-    let [ours, sums, figures] = [ours, sums, figures].map(median);
-    println!(
-        "{deals:>9} open deals: forecast {:>7.1} ms, sums {:>7.1} ms (ratio {:.2}), figures {:>7.1} ms (ratio {:.2})",
-        millis(ours),
-        millis(sums),
-        millis(ours) / millis(sums),
-        millis(figures),
-        millis(ours) / millis(figures),
-    );
+    for (what, at) in [("quickest", 0), ("median", ROUNDS / 2)] {
+        let [ours, sums, figures] = [&mut ours, &mut sums, &mut figures].map(|times| {
+            times.sort_unstable();
+            times[at].as_secs_f64() * 1e3
+        });
+        println!(
+            "{deals:>9} open deals, {what:>8}: forecast {ours:>7.1} ms, figures {figures:>7.1} ms (ratio {:.2}), \
+             sums {sums:>7.1} ms (ratio {:.2})",
+            ours / figures,
+            ours / sums,
+        );
+    }
 }
 
 /// Rows straight into the table: the benchmark is about reading. Values lie over three decades, deals are up to a year old.
@@ -79,13 +85,4 @@ fn timed(work: impl FnOnce()) -> Duration {
     let begun = Instant::now();
     work();
     begun.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

@@ -153,10 +153,10 @@ fn print_deciles(distribution: &Distribution, currency: Currency) {
 
 /// Deals that stand in the same stage at the same landmark share their chance.
 fn shared(deals: &[(String, &AgedBelief, u64)]) -> Vec<Portion> {
-    let mut portions: BTreeMap<(&str, u64), Portion> = BTreeMap::new();
+    let mut portions: BTreeMap<(&str, u64), (Chance, Vec<u64>)> = BTreeMap::new();
     for (stage, outlook, value) in deals {
-        let fresh = Portion { chance: Chance::Shared(outlook.belief), values: Vec::new() };
-        portions.entry((stage, outlook.age as u64)).or_insert(fresh).values.push(*value);
+        let fresh = (Chance::Shared(outlook.belief), Vec::new());
+        portions.entry((stage, outlook.age as u64)).or_insert(fresh).1.push(*value);
     }
-    portions.into_values().collect()
+    portions.into_values().map(|(chance, values)| Portion::new(chance, values)).collect()
 }

@@ -59,8 +59,8 @@
 //! assert_eq!(seen.totals.probable_value, 13_750.into());
 //!
 //! // All or nothing: a single deal's median is either its value or zero.
-//! let values = vec![amount.minor_units()?];
-//! let won = Distribution::of(&[Portion { chance: Chance::Shared(estimate.belief()), values }]);
+//! let values = [amount.minor_units()?];
+//! let won = Distribution::of(&[Portion::new(Chance::Shared(estimate.belief()), values)]);
 //! assert_eq!((won.quantile(0.1), won.quantile(0.5)), (0, 2_500_000));
 //! # Ok(())
 //! # }

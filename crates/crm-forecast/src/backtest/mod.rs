@@ -232,10 +232,8 @@ where
                 values.entry(&deal.state.stage).or_default().push(units);
             }
         }
-        let portion = |(stage, values): (&S, Vec<u64>)| Portion {
-            chance: Chance::Shared(learnt[stage].estimate.belief()),
-            values,
-        };
+        let portion =
+            |(stage, values): (&S, Vec<u64>)| Portion::new(Chance::Shared(learnt[stage].estimate.belief()), values);
         Ok(Distribution::of(&values.into_iter().map(portion).collect::<Vec<_>>()))
     }
 }

@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn the_ranked_score_matches_the_reference() {
         let deals = [(100, 0.5), (200, 0.3), (500, 0.1)];
-        let portions = deals.map(|(value, p)| Portion { chance: Chance::Known(p), values: vec![value] });
+        let portions = deals.map(|(value, p)| Portion::new(Chance::Known(p), [value]));
         assert_close(Some(crps(&Distribution::of(&portions), 300.0)), 110.67, "CRPS");
         assert_close(Some(crps(&Distribution::of(&[]), 300.0)), 300.0, "CRPS of a sure nothing");
     }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     amounts::{self, Amount},
     conversion::Settings,
-    distribution::{Chance, Distribution, Portion},
+    distribution::{Chance, Distribution, Lot, Portion},
     pipeline::{Sums, Totals},
     probability::Probability,
 };
@@ -150,10 +150,10 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
     let (stages, rates_computed_at) = estimates(tx, filter)?;
     let undated_deals_count = if closing.is_open() { 0 } else { open_deals::undated(tx, filter)? };
     let mut tally = Tally::default();
-    for group in &groups {
-        let stage = stages.iter().find(|stage| stage.stage.id == group.stage);
+    for (class, groups) in classes(&groups) {
+        let stage = stages.iter().find(|stage| stage.stage.id == class.stage);
         let changed = || Error::Unavailable("the pipeline changed while it was read".into());
-        tally.add(group, stage.ok_or_else(changed)?, &exchange)?;
+        tally.add(&class, &groups, stage.ok_or_else(changed)?, &exchange)?;
     }
     let totals = tally.all.rounded(exchange.iso).map_err(internal)?;
     let closed = if closing.is_open() { None } else { Some(closed_deals::won(tx, filter, closing, &exchange)?) };
@@ -180,54 +180,78 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
     })
 }
 
-/// Deals of one stage and age share their chance, unless they have one of their own.
-type PortionKey = (Id<Stage>, usize, Option<Decimal>);
+/// What groups have in common that are told apart by their values alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Class<'g> {
+    stage: Id<Stage>,
+    landmark: usize,
+    own_probability: Option<Decimal>,
+    currency: &'g Currency,
+}
+
+fn classes(groups: &[Group]) -> BTreeMap<Class<'_>, Vec<&Group>> {
+    let mut classes: BTreeMap<Class<'_>, Vec<&Group>> = BTreeMap::new();
+    for group in groups {
+        let Group { stage, landmark, own_probability, currency, .. } = group;
+        let class = Class { stage: *stage, landmark: *landmark, own_probability: *own_probability, currency };
+        classes.entry(class).or_default().push(group);
+    }
+    classes
+}
 
 #[derive(Default)]
 struct Tally {
     all: Sums,
     stages: BTreeMap<Id<Stage>, Sums>,
-    portions: BTreeMap<PortionKey, Portion>,
+    /// Deals of one stage and age share their chance, unless they have one of their own.
+    portions: BTreeMap<(Id<Stage>, usize, Option<Decimal>), Portion>,
     left_out: LeftOut,
 }
 
 impl Tally {
-    fn add(&mut self, group: &Group, stage: &EstimatedStage, exchange: &Exchange) -> Result<()> {
-        let worth = match (group.value, exchange.rate(&group.currency)) {
-            (Some(value), None) => {
-                self.left_out.add(&group.currency, group.deals, value);
-                return Ok(());
-            }
-            (Some(value), Some(rate)) => Some([value, rate]),
-            (None, _) => None,
-        };
-        let landmark = Settings::default().landmarks.get(group.landmark).copied();
+    fn add(&mut self, class: &Class<'_>, groups: &[&Group], stage: &EstimatedStage, exchange: &Exchange) -> Result<()> {
+        let valued = || groups.iter().filter_map(|group| Some((group.deals, group.value?)));
+        let too_large = || Error::internal("a value is out of range");
+        let value = valued().try_fold(Decimal::ZERO, |sum, (_, value)| sum.checked_add(value)).ok_or_else(too_large)?;
+        let unvalued: u64 = groups.iter().filter(|group| group.value.is_none()).map(|group| group.deals).sum();
+        let rate = exchange.rate(class.currency);
+        if rate.is_none() {
+            self.left_out.add(class.currency, valued().map(|(deals, _)| deals).sum(), value);
+        }
+        let landmark = Settings::default().landmarks.get(class.landmark).copied();
         let aged = stage.estimate.at_age(landmark.unwrap_or_default());
         let estimate = Probability::from_estimate(aged.probability()).map_err(internal)?;
-        let own = group.own_probability.unwrap_or(stage.stage.fields.probability.amount());
+        let own = class.own_probability.unwrap_or(stage.stage.fields.probability.amount());
         let probability = Probability::new(own).map_err(internal)?;
-        let deals = usize::try_from(group.deals).map_err(internal)?;
-        for sums in [&mut self.all, self.stages.entry(group.stage).or_default()] {
-            sums.add(deals, worth, probability, estimate);
+        let converted = rate.map_or(0, |_| valued().map(|(deals, _)| deals).sum());
+        let deals = usize::try_from(unvalued + converted).map_err(internal)?;
+        if deals == 0 {
+            return Ok(());
         }
-        let Some([value, rate]) = worth else { return Ok(()) };
-        let chance = match group.own_probability {
+        for sums in [&mut self.all, self.stages.entry(class.stage).or_default()] {
+            sums.add(deals, rate.map(|rate| [value, rate]), probability, estimate);
+        }
+        let Some(rate) = rate else { return Ok(()) };
+        let chance = match class.own_probability {
             Some(_) => Chance::Known(probability.to_f64()),
             None => Chance::Shared(aged.belief),
         };
-        let key = (group.stage, group.landmark, group.own_probability);
-        let portion = self.portions.entry(key).or_insert_with(|| Portion { chance, values: Vec::new() });
-        let converted = value.checked_mul(rate).ok_or_else(|| Error::internal("a value is out of range"))?;
-        portion.values.extend(shared_out(converted, group.deals, exchange.iso)?);
+        let key = (class.stage, class.landmark, class.own_probability);
+        let portion = self.portions.entry(key).or_insert_with(|| Portion::new(chance, []));
+        for (deals, value) in valued() {
+            let converted = value.checked_mul(rate).ok_or_else(too_large)?;
+            portion.lots.extend(shared_out(converted, deals, exchange.iso)?);
+        }
         Ok(())
     }
 }
 
-/// The values of deals that are worth so much together, as equal as whole minor units are. Those worth nothing add nothing.
-fn shared_out(value: Decimal, deals: u64, currency: amounts::Currency) -> Result<impl Iterator<Item = u64>> {
+/// The values of deals that are worth so much together, as equal as whole minor units are.
+fn shared_out(value: Decimal, deals: u64, currency: amounts::Currency) -> Result<[Lot; 2]> {
     let units = Amount::new(value, currency).and_then(|amount| amount.minor_units()).map_err(internal)?;
     let (each, rest) = (units / deals.max(1), units % deals.max(1));
-    Ok((0..deals).map(move |deal| each + u64::from(deal < rest)).filter(|units| *units > 0))
+    let count = |deals: u64| u32::try_from(deals).map_err(internal);
+    Ok([Lot { value: each.saturating_add(1), deals: count(rest)? }, Lot { value: each, deals: count(deals - rest)? }])
 }
 
 fn by_stage(

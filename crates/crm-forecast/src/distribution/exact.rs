@@ -15,8 +15,8 @@ pub(super) fn sum(cells: &[Cell], step: u64) -> Vec<f64> {
 /// One cell's distribution, averaged over its nodes.
 fn mixed(cell: &Cell, step: u64) -> Vec<f64> {
     let mut mixture = Vec::new();
-    for node in &cell.nodes {
-        let given = given(node, &cell.deals, step);
+    for node in &cell.nodes() {
+        let given = given(node, &cell.stakes, step);
         mixture.resize(given.len(), 0.0);
         mixture.iter_mut().zip(&given).for_each(|(sum, part)| *sum += node.weight * part);
     }
@@ -24,10 +24,10 @@ fn mixed(cell: &Cell, step: u64) -> Vec<f64> {
 }
 
 /// The distribution of independent deals. A value between two steps is split over both in proportion to its nearness.
-fn given(node: &Node, deals: &[Stake], step: u64) -> Vec<f64> {
+fn given(node: &Node, stakes: &[Stake], step: u64) -> Vec<f64> {
     let mut before = vec![1.0];
     let mut after = Vec::new();
-    for deal in deals {
+    for deal in stakes.iter().flat_map(|stake| std::iter::repeat_n(stake, stake.deals as usize)) {
         let (down, rest) = ((deal.value / step) as usize, (deal.value % step) as f64 / step as f64);
         let won = deal.probability(node);
         after.clear();

@@ -7,7 +7,7 @@
 use rustfft::{FftPlanner, num_complex::Complex};
 use std::f64::consts::TAU;
 
-use super::logarithms::{Cumulants, Harmonics};
+use super::logarithms::{Cumulants, Harmonics, Lump};
 use super::{Cell, Node};
 
 /// A frequency, or a node at a frequency, that cannot reach this is left out.
@@ -73,7 +73,8 @@ impl Wave {
         let small: Vec<usize> =
             (0..=size.ilog2()).map(|level| pieces.partition_point(|piece| piece.steps <= 1 << level)).collect();
         let has_own = pieces.iter().any(|piece| piece.own.is_some());
-        let sums = Cumulants::sum(&pieces, &small);
+        let lumps: Vec<Lump> = pieces.iter().map(Lump::of).collect();
+        let sums = Cumulants::sum(&lumps, &small);
         let prepared = |node: &Node| PreparedNode {
             node: *node,
             variance: if has_own { 1.0 } else { node.probability * (1.0 - node.probability) },
@@ -81,7 +82,7 @@ impl Wave {
             cumulants: if has_own { sums.clone() } else { sums.at(node) },
             harmonics: (!has_own).then(|| Harmonics::new(node, &pieces)),
         };
-        let nodes: Vec<PreparedNode> = cell.nodes.iter().map(prepared).collect();
+        let nodes: Vec<PreparedNode> = cell.nodes().iter().map(prepared).collect();
         let heights = heights(&pieces, size);
         let spread: Vec<f64> = heights.iter().map(|height| (heights[0].re - height.re).max(0.0)).collect();
         let bound = Bound::new(&nodes, heights[0].re);
@@ -110,11 +111,12 @@ impl Wave {
 }
 
 /// Rounds the values to steps, smallest first, carrying what is rounded away to the next, so that the sum stays.
-fn pieces(cell: &Cell, step: u64) -> Vec<Piece> {
+pub(super) fn pieces(cell: &Cell, step: u64) -> Vec<Piece> {
     let (width, mut carried) = (i128::from(step), 0_i128);
     let mut rounded: Vec<Piece> = cell
-        .deals
+        .stakes
         .iter()
+        .flat_map(|stake| std::iter::repeat_n(stake, stake.deals as usize))
         .map(|deal| {
             let wanted = i128::from(deal.value) + carried;
             let steps = (2 * wanted + width).div_euclid(2 * width).max(0);

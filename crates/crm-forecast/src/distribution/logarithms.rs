@@ -16,22 +16,39 @@ const TERMS_PER_DEAL: usize = 4;
 /// What the harmonics leave out at most.
 const TOLERANCE: f64 = 1e-13;
 
+/// Deals of the same number of steps, which need not be whole, and the same chance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lump {
+    pub(super) steps: f64,
+    pub(super) own: Option<f64>,
+    pub(super) count: f64,
+}
+
+impl Lump {
+    pub(super) fn of(piece: &Piece) -> Self {
+        Self { steps: piece.steps as f64, own: piece.own, count: f64::from(piece.count) }
+    }
+}
+
 /// The series in w, for the deals of up to 2^b steps, in units of 2^b steps, for each level b.
 #[derive(Clone)]
 pub(super) struct Cumulants(Vec<[f64; TERMS]>);
 
 impl Cumulants {
-    /// Sums over the pieces, ascending by steps; `small` says how many of them belong to each level. Pieces without a
+    /// Sums over the lumps, ascending by steps; `small` says how many of them belong to each level. Lumps without a
     /// chance of their own enter with their powers alone, see [`Self::at`].
-    pub(super) fn sum(pieces: &[Piece], small: &[usize]) -> Self {
+    pub(super) fn sum(lumps: &[Lump], small: &[usize]) -> Self {
         let (mut sums, mut from) = ([0.0; TERMS], 0);
+        let (mut own, mut terms) = (None, [1.0; TERMS]);
         let mut levels = Vec::with_capacity(small.len());
         for (level, &until) in small.iter().enumerate() {
             let unit = (1_u64 << level) as f64;
             sums.iter_mut().zip(1..).for_each(|(sum, r)| *sum *= if level > 0 { 0.5_f64.powi(r) } else { 1.0 });
-            for piece in &pieces[from..until] {
-                let terms = piece.own.map_or([1.0; TERMS], log_series);
-                let (relative, mut power) = (piece.steps as f64 / unit, f64::from(piece.count));
+            for lump in &lumps[from..until] {
+                if lump.own != own {
+                    (own, terms) = (lump.own, lump.own.map_or([1.0; TERMS], log_series));
+                }
+                let (relative, mut power) = (lump.steps / unit, lump.count);
                 for (sum, term) in sums.iter_mut().zip(&terms) {
                     power *= relative;
                     *sum += power * term;
@@ -52,11 +69,16 @@ impl Cumulants {
 
     /// The function of the deals of a level at a frequency of `angle` per step.
     pub(super) fn value(&self, level: usize, angle: f64) -> Complex<f64> {
+        self.logarithm(level, angle).exp()
+    }
+
+    /// The logarithm of that.
+    pub(super) fn logarithm(&self, level: usize, angle: f64) -> Complex<f64> {
         let angle = angle * (1_u64 << level) as f64;
         let square = -angle * angle;
         let pairs = self.0[level].chunks_exact(2).rev();
         let (odd, even) = pairs.fold((0.0, 0.0), |(odd, even), pair| (odd * square + pair[0], even * square + pair[1]));
-        Complex::new(even * square, odd * angle).exp()
+        Complex::new(even * square, odd * angle)
     }
 }
 
@@ -158,7 +180,8 @@ mod tests {
                 let circle: Vec<Complex<f64>> = (0..SIZE).map(circle).collect();
                 prop_assert!((harmonics.value(frequency, &heights, &circle) - product(frequency)).norm() < 1e-11);
             }
-            let cumulants = Cumulants::sum(&pieces, &[0, 0, 0, 0, 0, 0, pieces.len()]).at(&node);
+            let lumps: Vec<Lump> = pieces.iter().map(Lump::of).collect();
+            let cumulants = Cumulants::sum(&lumps, &[0, 0, 0, 0, 0, 0, pieces.len()]).at(&node);
             let angle = 1.0 / 64.0;
             let factor = |piece: &Piece| ((Complex::cis(piece.steps as f64 * angle) - 1.0) * q + 1.0).powu(piece.count);
             let exact: Complex<f64> = pieces.iter().map(factor).product();

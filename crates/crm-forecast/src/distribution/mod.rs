@@ -3,7 +3,7 @@
 //! Each deal is won whole or not at all. Deals of a stage share a win probability that is itself only known as a
 //! [`Belief`]; that shared doubt is what makes an interval honest, because it does not average out over many deals.
 //! Small portfolios are summed step by step, large ones by their characteristic function; both give the whole
-//! distribution, and no normal curve is assumed (Hong 2013; Biscarri et al. 2018).
+//! distribution, and no normal curve is assumed (Hong 2013; Biscarri et al. 2018). Nothing is sampled.
 //!
 //! P10 is the value that is *not exceeded* with probability 0.10. (In oil it is the other way round.)
 
@@ -11,6 +11,7 @@ mod exact;
 mod fourier;
 mod logarithms;
 mod quadrature;
+mod smooth;
 
 use crate::probability::Belief;
 use quadrature::{Node, nodes};
@@ -18,10 +19,16 @@ use quadrature::{Node, nodes};
 /// Steps into which the sum of all values is divided at most.
 const STEPS: u64 = 65_536;
 
+/// Stands for the belief where deals have chances of their own: its probability means nothing.
+const ALONE: Node = Node { probability: 0.0, weight: 1.0 };
+
 /// Nodes that replace a belief unless more deals ask for more: exact for 63 deals.
 const NODES: usize = 32;
 
-/// Elementary additions up to which summing step by step is quick enough.
+/// Elementary additions up to which summing step by step is the quickest.
+const QUICK_WORK: f64 = 2e6;
+
+/// Elementary additions up to which summing step by step is quick enough where the sum is not smooth.
 const EXACT_WORK: f64 = 5e7;
 
 /// Rounding that a cumulated probability may carry when it is compared with a level.
@@ -41,8 +48,25 @@ pub enum Chance {
 pub struct Portion {
     /// The chance.
     pub chance: Chance,
-    /// The deals' values in whole minor units of one currency.
-    pub values: Vec<u64>,
+    /// The deals, those of the same value together.
+    pub lots: Vec<Lot>,
+}
+
+impl Portion {
+    /// Deals of these values, in whole minor units of one currency.
+    #[must_use]
+    pub fn new(chance: Chance, values: impl IntoIterator<Item = u64>) -> Self {
+        Self { chance, lots: values.into_iter().map(|value| Lot { value, deals: 1 }).collect() }
+    }
+}
+
+/// Deals of the same value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lot {
+    /// The value of each, in whole minor units of one currency.
+    pub value: u64,
+    /// How many they are.
+    pub deals: u32,
 }
 
 /// How a distribution was computed.
@@ -50,6 +74,8 @@ pub struct Portion {
 pub enum Method {
     /// Deal by deal on the grid. Values that fall between two steps are split over both so that the mean stays.
     Exact,
+    /// By the characteristic function of the values as they are: the distribution is smooth, it has no steps of its own as wide as these.
+    Smooth,
     /// By the characteristic function. Values are rounded to steps, the rest carried to the next larger deal.
     Fourier,
 }
@@ -69,21 +95,19 @@ impl Distribution {
     /// The distribution of the sum over independent portions.
     #[must_use]
     pub fn of(portions: &[Portion]) -> Self {
-        let values = || portions.iter().flat_map(|portion| portion.values.iter().copied());
-        let total: u128 = values().map(u128::from).sum();
-        let divisor = values().fold(0, gcd).max(1);
+        let lots = || portions.iter().flat_map(|portion| &portion.lots).filter(|lot| lot.deals > 0);
+        let total: u128 = lots().map(|lot| u128::from(lot.value) * u128::from(lot.deals)).sum();
+        let divisor = lots().map(|lot| lot.value).fold(0, gcd).max(1);
         let cells = cells(portions);
-        let support = (total / u128::from(step(total, divisor, STEPS))) as f64;
-        let is_small = cells.iter().map(|cell| cell.work(support)).sum::<f64>() <= EXACT_WORK;
+        let (fine, step) = (step(total, divisor, STEPS), step(total, divisor, STEPS - 1));
+        let support = (total / u128::from(fine)) as f64;
+        let work = cells.iter().map(|cell| cell.work(support)).sum::<f64>();
         let (mean, variance) = moments(portions);
-        let (method, step) = if is_small {
-            (Method::Exact, step(total, divisor, STEPS))
-        } else {
-            (Method::Fourier, step(total, divisor, STEPS - 1))
-        };
-        let probabilities = match method {
-            Method::Exact => exact::sum(&cells, step),
-            Method::Fourier => fourier::sum(&cells, step, STEPS as usize),
+        let smooth = if work > QUICK_WORK { smooth::sum(&cells, step, STEPS as usize) } else { None };
+        let (method, step, probabilities) = match smooth {
+            Some((method, probabilities)) => (method, step, probabilities),
+            None if work > EXACT_WORK => (Method::Fourier, step, fourier::sum(&cells, step, STEPS as usize)),
+            None => (Method::Exact, fine, exact::sum(&cells, fine)),
         };
         Self { step, total, probabilities, mean, deviation: variance.sqrt(), method }
     }
@@ -144,18 +168,21 @@ impl Distribution {
     }
 }
 
-/// Deals that are independent of each other once a node is chosen.
+/// Deals that are independent of each other once a win probability is chosen.
 #[derive(Debug, Clone)]
 struct Cell {
-    /// Possible win probabilities; one without meaning where the deals have their own.
-    nodes: Vec<Node>,
-    deals: Vec<Stake>,
+    /// What is believed of the win probability; absent where the deals have their own.
+    belief: Option<Belief>,
+    /// How many deals these are.
+    deals: usize,
+    stakes: Vec<Stake>,
 }
 
-/// A deal's value, ascending within its cell, and its own win probability where it does not share the node's.
+/// Deals of the same value, ascending within their cell, and their win probability where it is their own.
 #[derive(Debug, Clone, Copy)]
 struct Stake {
     value: u64,
+    deals: u32,
     own: Option<f64>,
 }
 
@@ -166,14 +193,25 @@ impl Stake {
 }
 
 impl Cell {
-    fn new(nodes: Vec<Node>, mut deals: Vec<Stake>) -> Self {
-        deals.sort_by_key(|deal| deal.value);
-        Self { nodes, deals }
+    fn new(belief: Option<Belief>, mut stakes: Vec<Stake>) -> Self {
+        let order =
+            |a: &Stake, b: &Stake| a.value.cmp(&b.value).then(a.own.unwrap_or(0.0).total_cmp(&b.own.unwrap_or(0.0)));
+        stakes.sort_unstable_by(order);
+        Self { belief, deals: stakes.iter().map(|stake| stake.deals as usize).sum(), stakes }
+    }
+
+    /// Nodes that stand for the belief whatever is computed of the deals.
+    fn nodes(&self) -> Vec<Node> {
+        match self.belief {
+            Some(belief) => nodes(belief, node_count(self.deals, belief)),
+            None => vec![ALONE],
+        }
     }
 
     /// Additions that summing the cell step by step takes when all cells together span `support` steps.
     fn work(&self, support: f64) -> f64 {
-        0.5 * support * (self.nodes.len() * self.deals.len()) as f64
+        let nodes = self.belief.map_or(1, |belief| node_count(self.deals, belief));
+        0.5 * support * nodes as f64 * self.deals as f64
     }
 }
 
@@ -181,19 +219,15 @@ impl Cell {
 fn cells(portions: &[Portion]) -> Vec<Cell> {
     let (mut known, mut cells) = (Vec::new(), Vec::new());
     for portion in portions {
-        let values = portion.values.iter().filter(|value| **value > 0);
+        let lots = portion.lots.iter().filter(|lot| lot.value > 0 && lot.deals > 0);
+        let stakes = |own| lots.map(move |lot| Stake { value: lot.value, deals: lot.deals, own });
         match settled(portion.chance) {
-            Chance::Known(own) => {
-                known.extend(values.map(|value| Stake { value: *value, own: Some(own.clamp(0.0, 1.0)) }))
-            }
-            Chance::Shared(belief) => {
-                let deals: Vec<Stake> = values.map(|value| Stake { value: *value, own: None }).collect();
-                cells.push(Cell::new(nodes(belief, node_count(deals.len(), belief)), deals));
-            }
+            Chance::Known(own) => known.extend(stakes(Some(own.clamp(0.0, 1.0)))),
+            Chance::Shared(belief) => cells.push(Cell::new(Some(belief), stakes(None).collect())),
         }
     }
-    cells.push(Cell::new(vec![Node { probability: 0.0, weight: 1.0 }], known));
-    cells.retain(|cell| !cell.deals.is_empty());
+    cells.push(Cell::new(None, known));
+    cells.retain(|cell| cell.deals > 0);
     cells
 }
 
@@ -219,8 +253,8 @@ fn node_count(deals: usize, belief: Belief) -> usize {
 /// Mean and variance of the total, in closed form.
 fn moments(portions: &[Portion]) -> (f64, f64) {
     portions.iter().fold((0.0, 0.0), |(mean, variance), portion| {
-        let sum: f64 = portion.values.iter().map(|value| *value as f64).sum();
-        let squares: f64 = portion.values.iter().map(|value| (*value as f64).powi(2)).sum();
+        let powers = |power| portion.lots.iter().map(move |lot| f64::from(lot.deals) * (lot.value as f64).powi(power));
+        let (sum, squares) = (powers(1).sum::<f64>(), powers(2).sum::<f64>());
         let (p, doubt) = match settled(portion.chance) {
             Chance::Known(p) => (p.clamp(0.0, 1.0), 0.0),
             Chance::Shared(belief) => (belief.mean(), belief.variance()),

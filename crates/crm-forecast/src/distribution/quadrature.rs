@@ -56,15 +56,16 @@ fn block_end(diagonal: &[f64], beside: &[f64], low: usize) -> usize {
     (low..diagonal.len() - 1).find(negligible).unwrap_or(diagonal.len() - 1)
 }
 
-/// One implicit QL sweep over a block, which also turns the eigenvectors' first components.
+/// One implicit QL sweep over a block, which also turns the eigenvectors' first components. All numbers lie near [0, 1],
+/// so that their squares can be added without care.
 fn rotate(diagonal: &mut [f64], beside: &mut [f64], first: &mut [f64], low: usize, high: usize) {
     let slope = (diagonal[low + 1] - diagonal[low]) / (2.0 * beside[low]);
-    let shift = slope + slope.hypot(1.0).copysign(slope);
+    let shift = slope + (slope * slope + 1.0).sqrt().copysign(slope);
     let (mut sine, mut cosine, mut carried) = (1.0, 1.0, 0.0);
     let mut gap = diagonal[high] - diagonal[low] + beside[low] / shift;
     for i in (low..high).rev() {
         let (across, along) = (sine * beside[i], cosine * beside[i]);
-        let length = across.hypot(gap);
+        let length = (across * across + gap * gap).sqrt();
         beside[i + 1] = length;
         if length == 0.0 {
             diagonal[i + 1] -= carried;

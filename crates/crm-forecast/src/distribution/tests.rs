@@ -2,11 +2,11 @@ use super::*;
 use proptest::prelude::*;
 
 fn known(deals: &[(u64, f64)]) -> Vec<Portion> {
-    deals.iter().map(|(value, p)| Portion { chance: Chance::Known(*p), values: vec![*value] }).collect()
+    deals.iter().map(|(value, p)| Portion::new(Chance::Known(*p), [*value])).collect()
 }
 
 fn shared(won: f64, lost: f64, values: &[u64]) -> Portion {
-    Portion { chance: Chance::Shared(Belief { won, lost }), values: values.to_vec() }
+    Portion::new(Chance::Shared(Belief { won, lost }), values.iter().copied())
 }
 
 fn assert_close(seen: f64, expected: f64, tolerance: f64, what: &str) {
@@ -47,7 +47,7 @@ fn shared_doubt_widens_the_interval() {
     assert_eq!(deciles(&twenty), [20_000, 60_000, 110_000]);
     assert_close(twenty.deviation(), 33_844.56, 1e-2, "deviation");
 
-    let plug_in = Distribution::of(&[Portion { chance: Chance::Known(0.3), values: vec![10_000; 20] }]);
+    let plug_in = Distribution::of(&[Portion::new(Chance::Known(0.3), [10_000; 20])]);
     assert_eq!(deciles(&plug_in), [30_000, 60_000, 90_000]);
     assert_close(plug_in.deviation(), 20_493.90, 1e-2, "deviation without doubt");
 }
@@ -100,11 +100,12 @@ fn both_methods_agree_on_a_portfolio() {
     let portions = [
         shared(3.0, 7.0, &spread_values(70)),
         shared(40.0, 20.0, &spread_values(30)),
-        Portion { chance: Chance::Known(0.25), values: spread_values(20) },
-        Portion { chance: Chance::Known(0.9), values: spread_values(10) },
+        Portion::new(Chance::Known(0.25), spread_values(20)),
+        Portion::new(Chance::Known(0.9), spread_values(10)),
     ];
     let cells = cells(&portions);
-    let total: u64 = portions.iter().flat_map(|portion| &portion.values).sum();
+    let total: u64 =
+        portions.iter().flat_map(|portion| &portion.lots).map(|lot| lot.value * u64::from(lot.deals)).sum();
     let step = total.div_ceil(STEPS - 1);
     let (mut exact, mut fourier) = (0.0, 0.0);
     let fourier_steps = fourier::sum(&cells, step, STEPS as usize);
@@ -141,11 +142,85 @@ fn a_doubtful_stage_agrees_by_both_methods() {
 fn thousands_of_deals_keep_mean_and_deviation() {
     let portions = [shared(30.0, 70.0, &spread_values(2_000)), shared(3.0, 7.0, &spread_values(1_500))];
     let distribution = Distribution::of(&portions);
-    assert_eq!(distribution.method(), Method::Fourier);
+    assert_ne!(distribution.method(), Method::Exact);
     let mean: f64 = distribution.iter().map(|(value, p)| value as f64 * p).sum();
     let square: f64 = distribution.iter().map(|(value, p)| (value as f64 - mean).powi(2) * p).sum();
     assert_close(mean / distribution.mean(), 1.0, 1e-5, "mean");
     assert_close(square.sqrt() / distribution.deviation(), 1.0, 1e-4, "deviation");
+}
+
+/// Stages as they are in a large house: some all but unknown, some well known, and deals whose chance a person set.
+fn large_house(stages: &[(f64, f64)], deals: u64, values: impl Fn(u64) -> u64) -> Vec<Portion> {
+    let mut portions: Vec<Portion> = (0..)
+        .zip(stages)
+        .map(|(stage, (won, lost))| {
+            let values = (0..deals).map(|i| values(i + 100_003 * stage));
+            Portion::new(Chance::Shared(Belief { won: *won, lost: *lost }), values)
+        })
+        .collect();
+    let own = |i: u64| Chance::Known(0.05 * (i % 20) as f64);
+    portions.extend((0..deals / 20).map(|i| Portion::new(own(i), [values(i)])));
+    portions
+}
+
+/// What is cumulated up to each step, next to the reference: every frequency, with nodes for the finest peaks.
+fn assert_as_by_every_frequency(portions: &[Portion], tolerance: f64) {
+    let distribution = Distribution::of(portions);
+    let step = distribution.step();
+    let cells = cells(portions);
+    let reference = fourier::sum(&cells, step, STEPS as usize);
+    let (mut seen, mut expected) = (0.0, 0.0);
+    for (probability, reference) in distribution.probabilities.iter().zip(&reference) {
+        seen += probability;
+        expected += reference;
+        assert_close(seen, expected, tolerance, "cumulated probability");
+    }
+    assert_close(seen, 1.0, 1e-12, "sum");
+}
+
+/// Values that are whole steps are not rounded, so that only what both leave out is between them.
+#[test]
+fn few_frequencies_tell_as_much_as_all() {
+    let stages = [(2.0, 8.0), (6.0, 34.0), (3.0, 7.0), (9.0, 11.0), (5.0, 5.0), (0.5, 9.5)];
+    let smooth = large_house(&stages, 800, |i| 1 + (i * 7_919) % 9 * ((i * 31) % 3));
+    assert_eq!(Distribution::of(&smooth).method(), Method::Smooth);
+    assert_as_by_every_frequency(&smooth, 1e-10);
+    // All of the same two values: the function rises again and again.
+    let regular = large_house(&stages, 400, |i| if i % 3 == 0 { 20 } else { 30 } + u64::from(i == 7));
+    assert_as_by_every_frequency(&regular, 1e-10);
+    let few = large_house(&stages, 150, |i| 40 + (i * 37) % 29);
+    assert_as_by_every_frequency(&few, 1e-10);
+}
+
+/// Next to the same sum on a grid so fine that no value lies between its steps.
+#[test]
+fn values_between_the_steps_need_no_rounding() {
+    let stages = [(2.0, 8.0), (6.0, 34.0), (3.0, 7.0), (9.0, 11.0), (5.0, 5.0), (0.5, 9.5)];
+    let portions = large_house(&stages, 6_000, |i| 1 + (i * 37) % 9);
+    let distribution = Distribution::of(&portions);
+    assert_eq!((distribution.method(), distribution.step()), (Method::Smooth, 3));
+    let fine = fourier::sum(&cells(&portions), 1, 4 * STEPS as usize);
+    let (mut seen, mut expected, mut below) = (0.0, 0.0, 0);
+    for (at, probability) in distribution.probabilities.iter().enumerate() {
+        seen += probability;
+        expected += fine[below..=3 * at + 1].iter().sum::<f64>();
+        below = 3 * at + 2;
+        assert_close(seen, expected, 1e-7, "cumulated probability");
+    }
+    let mean: f64 = distribution.iter().map(|(value, p)| value as f64 * p).sum();
+    let square: f64 = distribution.iter().map(|(value, p)| (value as f64 - mean).powi(2) * p).sum();
+    assert_close(mean / distribution.mean(), 1.0, 1e-9, "mean");
+    assert_close(square.sqrt() / distribution.deviation(), 1.0, 1e-7, "deviation");
+}
+
+#[test]
+fn lots_are_as_many_single_deals() {
+    let lots = vec![Lot { value: 10, deals: 30 }, Lot { value: 25, deals: 0 }, Lot { value: 70, deals: 4 }];
+    let single = lots.iter().flat_map(|lot| std::iter::repeat_n(lot.value, lot.deals as usize));
+    for chance in [Chance::Known(0.3), Chance::Shared(Belief { won: 3.0, lost: 7.0 })] {
+        let together = Distribution::of(&[Portion { chance, lots: lots.clone() }]);
+        assert_eq!(together, Distribution::of(&[Portion::new(chance, single.clone())]));
+    }
 }
 
 proptest! {
@@ -182,5 +257,19 @@ proptest! {
         for (value, probability) in distribution.iter() {
             prop_assert!((probability - enumerated[&value]).abs() < 1e-12);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// Whatever the stages and values, the quick way tells what all frequencies do.
+    #[test]
+    fn the_quick_way_is_as_exact(
+        stages in prop::collection::vec((0.4_f64..30.0, 0.4_f64..60.0), 2..7),
+        (deals, multiplier, classes) in (60_u64..400, 1_u64..10_000, 1_u64..40),
+    ) {
+        let portions = large_house(&stages, deals, |i| 1 + (i * multiplier) % classes);
+        assert_as_by_every_frequency(&portions, 1e-9);
     }
 }
