@@ -28,6 +28,7 @@ mod policies;
 mod receiver;
 mod robustness;
 mod sign_in;
+mod suppressions;
 mod system;
 mod tidy;
 mod verdicts;
