@@ -8,6 +8,7 @@
 //! - [`discord`]: alerts on a Discord channel.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
+//! - [`traces`]: what was done and for how long, told to a collector.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
 //! - [`checkups`]: what is in order about an installation, and what to do about the rest.
 //!
@@ -41,6 +42,7 @@ mod handlers;
 pub mod idempotency;
 pub mod runner;
 mod schema;
+pub mod traces;
 pub mod watch;
 pub mod webhooks;
 mod worker;

@@ -5,4 +5,6 @@ mod doctor;
 mod kit;
 mod outages;
 mod process;
+mod receiver;
 mod runbook;
+mod traces;
