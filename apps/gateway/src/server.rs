@@ -39,9 +39,11 @@ pub async fn serve(app: App, listening: &Listening) -> io::Result<()> {
     let server = build(app, listener, std::thread::available_parallelism().map_or(2, usize::from))?;
     let handle = server.handle();
     let drain = Duration::from_secs(listening.drain_seconds);
+    // Whoever reads that the program listens may end it at once.
+    let end = end_is_wanted();
     tracing::info!("listening on http://{address}");
     actix_web::rt::spawn(async move {
-        let is_asked_politely = end_is_wanted().await;
+        let is_asked_politely = end.await;
         stopping.store(true, Ordering::Relaxed);
         if is_asked_politely {
             tokio::time::sleep(drain).await;
@@ -110,15 +112,18 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Waits for SIGTERM (`true`: others route requests here and need a moment) or Ctrl-C (`false`).
-pub async fn end_is_wanted() -> bool {
+/// Waits for SIGTERM (`true`: others route requests here and need a moment) or Ctrl-C (`false`). Signals are received from
+/// the call on, which is made within a runtime; without it they kill.
+pub fn end_is_wanted() -> impl Future<Output = bool> {
     let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
-        tracing::error!("signals cannot be received; the process ends by kill -9 alone");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => true,
-        _ = interrupt.recv() => false,
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+            tracing::error!("signals cannot be received; the process ends by kill -9 alone");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => true,
+            _ = interrupt.recv() => false,
+        }
     }
 }

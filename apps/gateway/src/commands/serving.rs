@@ -59,8 +59,11 @@ pub(crate) fn work(storage: &Storage, watching: &Watching) -> Result<(), Failure
     let worker = start_worker(&house, channel, &equipment, traces.as_ref())?;
     let watch = Watch::start(house.door.clone(), storage.home.clone())?;
     let notes = NoteKeeper::start(house.door.clone())?;
-    tracing::info!("waiting for jobs");
-    actix_web::rt::System::new().block_on(server::end_is_wanted());
+    actix_web::rt::System::new().block_on(async {
+        let end = server::end_is_wanted();
+        tracing::info!("waiting for jobs");
+        end.await
+    });
     drop(watch);
     report(worker.stop());
     notes.stop();
