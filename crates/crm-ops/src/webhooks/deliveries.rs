@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     attempts::{self, Ending, Verdict},
     courier::{Answered, Courier, CourierError},
-    dispatch,
+    dispatch, holding,
     messages::WebhookEvent,
     payloads, replays,
     secrets::{self, Owner},
@@ -97,6 +97,9 @@ impl DeliverWebhook {
         if !webhook.fields.is_active {
             self.cancel(tx)?;
             return Ok(Next::Nothing);
+        }
+        if webhook.fields.held_at.is_some() {
+            return Ok(Next::Wait(tx.ctx.now + holding::LOOK));
         }
         type Row = (Uuid, String, String, i32, Option<DateTime<Utc>>);
         let row = tx.sql::<(st::Uuid, st::Text, st::Text, st::Integer, st::Nullable<st::Timestamptz>)>(
