@@ -1,5 +1,6 @@
 //! The HTTP server: limits, deadlines, and an end that answers what it has accepted.
 use std::{
+    any::Any,
     io,
     net::{SocketAddr, TcpListener},
     sync::{Arc, atomic::Ordering},
@@ -10,8 +11,10 @@ use actix_web::{
     App as Actix, HttpServer,
     dev::Server,
     middleware::{Compress, from_fn},
+    rt::net::TcpStream,
     web,
 };
+use socket2::SockRef;
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -23,6 +26,9 @@ use crate::{
 
 /// How long a client may take over its headers.
 const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an answer may wait for a client that takes nothing of it. Without an end, somebody who only asks would hold
+/// what waits for them, and with a file the connection to the database that it comes from.
+const UNTAKEN_DEADLINE: Duration = Duration::from_secs(30);
 /// How often recorded durations are put into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// How long accepted requests may take after the end has begun.
@@ -71,12 +77,23 @@ pub fn build(app: App, listener: TcpListener, workers: usize) -> io::Result<Serv
             .configure(|config| app::mount(config, routes::all()))
     });
     let server = server
+        .on_connect(|connection, _| end_where_nothing_is_taken(connection))
         .client_request_timeout(HEADER_DEADLINE)
         .keep_alive(Duration::from_secs(75))
         .workers(workers)
         .shutdown_timeout(LAST_ANSWERS)
         .disable_signals();
     Ok(server.listen(listener)?.run())
+}
+
+/// Has the kernel end a connection whose client takes nothing of what is sent.
+fn end_where_nothing_is_taken(connection: &dyn Any) {
+    #[cfg(target_os = "linux")]
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(UNTAKEN_DEADLINE))
+    {
+        tracing::debug!("a connection has no deadline: {error}");
+    }
 }
 
 /// Records metrics from now on, and keeps what was recorded small until somebody reads it.
