@@ -45,7 +45,7 @@ fn run(house: House, storage: &Storage, listening: &Listening, watching: &Watchi
         report(worker.stop());
     }
     notes.stop();
-    traces.map(Exporting::stop);
+    drop(traces);
     house.close()?;
     served.map_err(Failure::from)
 }
@@ -67,7 +67,7 @@ pub(crate) fn work(storage: &Storage, watching: &Watching) -> Result<(), Failure
     drop(watch);
     report(worker.stop());
     notes.stop();
-    traces.map(Exporting::stop);
+    drop(traces);
     house.close()
 }
 

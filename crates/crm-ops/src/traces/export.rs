@@ -101,7 +101,8 @@ fn dropped(reason: &'static str, count: usize) {
     metrics::counter!(DROPPED, "reason" => reason).increment(u64::try_from(count).unwrap_or(u64::MAX));
 }
 
-/// Sending is going on. Dropping it stops as [`Exporting::stop`] does.
+/// Sending is going on. Dropping it sends what is still there and ends: within some ten seconds, whether anybody answers or
+/// not.
 pub struct Exporting {
     tracer: Tracer,
     thread: Option<JoinHandle<()>>,
@@ -112,9 +113,6 @@ impl Exporting {
     pub fn tracer(&self) -> &Tracer {
         &self.tracer
     }
-
-    /// Sends what is still there, and ends: within some ten seconds, whether anybody answers or not.
-    pub fn stop(self) {}
 }
 
 impl Drop for Exporting {
