@@ -68,7 +68,7 @@ mod tests {
             attributes: vec![("http.response.status_code", 503_i64.into())],
             has_failed: true,
         };
-        let told = request(&[("service.name", "heimdell".into())], &[ended.clone()]);
+        let told = request(&[("service.name", "heimdell".into())], std::slice::from_ref(&ended));
         let resource = &told["resourceSpans"][0];
         let named = json!([{"key": "service.name", "value": {"stringValue": "heimdell"}}]);
         assert_eq!(resource["resource"]["attributes"], named);
