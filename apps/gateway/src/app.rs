@@ -24,13 +24,14 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 use crm_core::{clock, door::Door, sessions::tokens::Secret};
+use crm_ops::traces::Tracer;
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
     call::RequestId, document, endpoint::Endpoint, equipment::Equipment, live::Live, metrics, problem::Problem,
-    turns::Turns,
+    traced::Traced, turns::Turns,
 };
 
 /// What every request may use.
@@ -55,6 +56,8 @@ pub struct App {
     pub metrics_token: Option<Secret>,
     /// The OpenAPI document, written out once.
     pub document: Vec<u8>,
+    /// Makes spans, where traces are wanted.
+    pub tracer: Option<Tracer>,
     /// Keys and the way out.
     pub equipment: Option<Equipment>,
 }
@@ -77,6 +80,7 @@ impl App {
             data_folder: PathBuf::from("."),
             metrics_token: None,
             document: document::text().into_bytes(),
+            tracer: None,
             equipment: None,
         })
     }
@@ -162,6 +166,7 @@ pub fn around<B: MessageBody + 'static>(
         // Those pages know GET alone. The codec, which has seen the request's own method, leaves the body out.
         request.head_mut().method = Method::GET;
     }
+    let mut traced = Traced::begin(app.as_ref().and_then(|app| app.tracer.as_ref()), &method, request.headers());
     let span = tracing::info_span!("request", request_id = &*id);
     let answer = async move {
         let began = clock::now();
@@ -189,7 +194,9 @@ pub fn around<B: MessageBody + 'static>(
         let milliseconds = elapsed.as_millis();
         let route = route.unwrap_or_else(|| "unknown".into());
         metrics::request(method.as_str(), &route, status, elapsed.as_secs_f64());
-        tracing::info!(request_id = &*id, method = method.as_str(), route, status, milliseconds, "request");
+        traced.end(&route, status);
+        let (method, trace_id) = (method.as_str(), traced.trace_id());
+        tracing::info!(request_id = &*id, trace_id, method, route, status, milliseconds, "request");
         answer.map_err(Error::from)
     };
     Box::pin(answer.instrument(span))

@@ -61,6 +61,29 @@ pub struct Watching {
     /// Let the program call addresses of private networks, for development.
     #[arg(long, env = "HEIMDELL_ALLOW_PRIVATE_ADDRESSES", value_parser = clap::builder::BoolishValueParser::new())]
     pub allow_private_addresses: bool,
+    /// Where traces go.
+    #[command(flatten)]
+    pub tracing: Tracing,
+}
+
+/// Where traces go. The names of the variables are OpenTelemetry's.
+#[derive(Args, Clone)]
+pub struct Tracing {
+    /// The collector of traces, by OTLP over HTTP in JSON: http://localhost:4318. Without it there are no traces.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Headers for the collector: `name=value` with commas between them.
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_HEADERS",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub otlp_headers: String,
+    /// The name of this program in traces.
+    #[arg(long, env = "OTEL_SERVICE_NAME", default_value = "heimdell")]
+    pub service_name: String,
 }
 
 /// How the log is written.

@@ -22,6 +22,7 @@ pub mod routes;
 pub mod schemas;
 pub mod server;
 pub mod stream;
+mod traced;
 pub mod turns;
 pub mod upload;
 pub mod worker;

@@ -70,6 +70,8 @@ enum Command {
     Backup(backing_up::Order),
     /// Put a backup in the place of a database; nothing is lost where that fails.
     Restore(restoring::Order),
+    /// Let what was held back after a restore go on: messages to webhooks.
+    Resume(restoring::Resumption),
     /// Examine the installation: say what is wrong and what to do. Ends with 1 where something is.
     Doctor(examining::Order),
 }
@@ -122,6 +124,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Keys(order) => keys::run(&order),
         Command::Backup(order) => backing_up::run(&order),
         Command::Restore(order) => restoring::run(&order),
+        Command::Resume(order) => restoring::resume(&order),
         // What the doctor finds is a result, and no failure of the command.
         Command::Doctor(order) => return Ok(examining::run(&order)?.into()),
     };

@@ -8,7 +8,7 @@ use crm_core::{
     database::Usage,
     vital_signs::{Disk, VitalSigns},
 };
-use crm_ops::webhooks::deliveries;
+use crm_ops::{traces, webhooks::deliveries};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -19,7 +19,7 @@ const REQUESTS: &str = "http_server_request_duration_seconds";
 const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
 
 /// Every metric that the program prints: name, kind, meaning.
-pub const METRICS: [(&str, Kind, &str); 20] = [
+pub const METRICS: [(&str, Kind, &str); 21] = [
     (REQUESTS, Kind::Histogram, "How long requests took, by method, route and status."),
     (POOL_WAIT, Kind::Histogram, "How long work waited for a connection to the database."),
     ("db_client_connection_count", Kind::Gauge, "Connections to the database, by state."),
@@ -43,6 +43,7 @@ pub const METRICS: [(&str, Kind, &str); 20] = [
     ),
     ("heimdell_disk_free_bytes", Kind::Gauge, "What is free on the disk of the program's data."),
     ("heimdell_disk_total_bytes", Kind::Gauge, "The size of that disk."),
+    (traces::DROPPED, Kind::Counter, "Spans of traces that were not sent, by reason."),
     ("heimdell_panics_total", Kind::Counter, "Requests whose handler panicked."),
 ];
 
@@ -85,6 +86,9 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
     for outcome in deliveries::OUTCOMES {
         counter!("heimdell_webhook_deliveries_total", "outcome" => outcome).absolute(0);
     }
+    for reason in traces::LOSSES {
+        counter!(traces::DROPPED, "reason" => reason).absolute(0);
+    }
     gauge!("heimdell_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("process_start_time_seconds").set(seconds(clock::now().timestamp()));
     Ok(handle)
@@ -92,17 +96,19 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
 
 /// Records one request.
 pub fn request(method: &str, route: &str, status: u16, seconds: f64) {
-    // A method that HTTP does not know is whatever a stranger sends: it must not become a series of its own.
-    let method = match method {
-        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method.to_owned(),
-        _ => "_OTHER".to_owned(),
-    };
     let labels = [
-        ("http_request_method", method),
+        ("http_request_method", known_method(method).to_owned()),
         ("http_route", route.to_owned()),
         ("http_response_status_code", status.to_string()),
     ];
     histogram!(REQUESTS, &labels).record(seconds);
+}
+
+/// A method as OpenTelemetry has it. One that HTTP does not know is whatever a stranger sends: it must not become a series
+/// of its own.
+pub(crate) fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("_OTHER")
 }
 
 /// Sets what has a present value, and prints everything.

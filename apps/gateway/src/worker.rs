@@ -7,8 +7,10 @@ use crm_core::{
     gate::Gates,
     history::HistoryVerification,
     imports::{ImportJob, RevertJob},
+    mail_outcomes::MailOutcomes,
     pruning::Pruning,
 };
+use crm_deliverability::suppressions::Suppressing;
 use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics::StageStatisticsJob};
 use crm_ops::{
     idempotency::PruneIdempotencyKeys,
@@ -38,6 +40,7 @@ pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
         .register::<ProcessWebhook>()
         .recurring::<PruneWebhookEvents>()
         .recurring::<PruneIdempotencyKeys>()
+        .plug::<dyn MailOutcomes>(Arc::new(Suppressing))
         .slots("webhooks", WEBHOOK_SLOTS)
 }
 

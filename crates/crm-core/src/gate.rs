@@ -250,7 +250,8 @@ pub struct Roles;
 const ADMIN_ONLY: [&str; 3] = ["organization", "business_unit", "user"];
 
 /// Kinds that configure the work of everybody, for ADMIN and MANAGER.
-const CONFIGURATION: [&str; 6] = ["pipeline", "stage", "custom_field", "reason_code", "reason_rule", "exchange_rate"];
+const CONFIGURATION: [&str; 7] =
+    ["pipeline", "stage", "custom_field", "reason_code", "reason_rule", "exchange_rate", "suppression"];
 
 /// Kinds that a SALES_REP may remove: their own working notes and keys.
 const OWN_THINGS: [&str; 4] = ["activity", "task", "saved_view", "api_key"];

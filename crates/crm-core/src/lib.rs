@@ -51,6 +51,8 @@ pub mod id;
 pub mod imports;
 pub mod jobs;
 pub mod leads;
+pub mod mail_addresses;
+pub mod mail_outcomes;
 pub mod masks;
 pub mod money;
 pub mod notifications;

@@ -6,16 +6,18 @@ use chrono_tz::Tz;
 use diesel::{prelude::*, sql_types as st};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use crate::{
-    Id, Patch, Result, Tx,
+    Door, Id, Patch, Result, Tx,
     change::{self, Draft},
     money::Currency,
     pipelines, reason_codes,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::organizations,
+    statement::Statement,
 };
 
 /// An organization: a tenant of the house.
@@ -130,6 +132,16 @@ pub fn renew_policies(tx: &mut Tx<'_>) -> Result<()> {
 pub(crate) fn named(conn: &mut PgConnection, name: &str) -> QueryResult<Option<Id<Organization>>> {
     let rows = organizations::table.filter(organizations::name.eq(name)).order(organizations::id);
     rows.select(organizations::id).first(conn).optional()
+}
+
+/// Every organization of the installation, for what is done to all of them from the shell.
+///
+/// # Errors
+/// What the database says.
+pub fn every(door: &Door) -> Result<Vec<Id<Organization>>> {
+    let all = Statement::<st::Uuid>::new("SELECT id FROM organizations ORDER BY id", None);
+    let all: Vec<Uuid> = door.database().with(|conn| Ok::<_, crate::Error>(all.load(conn)?))?;
+    Ok(all.into_iter().map(Id::from).collect())
 }
 
 /// The caller's own organization.

@@ -5,8 +5,10 @@
 //! - [`warmup`]: how a new identity earns its volume, and loses it by bounces and complaints.
 //! - [`spam_check`]: what makes a message look like spam, point by point.
 //! - [`zones`]: from wall time to instants, on every day of the year.
+//! - [`bounces`]: what a message that came back says of its address.
+//! - [`suppressions`]: addresses that nothing is sent to; the only part that keeps anything.
 //!
-//! Everything here is a pure function of its arguments, the instant included, so that the crate can be used alone:
+//! All the others are pure functions of their arguments, the instant included, so that the crate can be used alone:
 //!
 //! ```
 //! use crm_deliverability::limits::{self, Day, Facts, Limits, Reason, Verdict};
@@ -35,9 +37,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod bounces;
 pub mod limits;
 pub mod quiet_hours;
+mod schema;
 pub mod spam_check;
+pub mod suppressions;
 pub mod warmup;
 pub mod zones;
 

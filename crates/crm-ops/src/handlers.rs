@@ -13,7 +13,10 @@ use crm_core::{
 };
 use serde_json::Value;
 
-use crate::backoff::{Jitter, job_delay};
+use crate::{
+    backoff::{Jitter, job_delay},
+    traces::{Span, SpanKind, Tracer},
+};
 
 /// What is done for one kind of job.
 struct Handler {
@@ -64,6 +67,8 @@ pub(crate) fn run(handlers: &Handlers, queue: &Queue, claim: &Claim, stopping: &
     let Some(handler) = handlers.0.get(claim.kind.as_str()) else {
         return Some(Outcome::Failed("unknown kind".into()));
     };
+    let mut span = run.port::<Tracer>().map(|tracer| spanning(&tracer, handler, claim));
+    let _entered = span.as_ref().map(Span::enter);
     let ended = catch_unwind(AssertUnwindSafe(|| (handler.run)(claim.payload.clone(), &run)));
     let ended = ended.unwrap_or_else(|_| Err(Failure::Retry("the job's code panicked".into())));
     let outcome = if run.is_finished() { None } else { outcome(ended, claim) };
@@ -75,8 +80,26 @@ pub(crate) fn run(handlers: &Handlers, queue: &Queue, claim: &Claim, stopping: &
         Some(Outcome::Waiting { counted: true, .. }) => "retried",
         Some(Outcome::Waiting { counted: false, .. }) => "snoozed",
     };
+    if let Some(span) = &mut span {
+        span.set("heimdell.job.outcome", word);
+        if matches!(word, "failed" | "retried") {
+            span.fail(word);
+        }
+    }
     metrics::counter!("heimdell_jobs_total", "kind" => claim.kind.clone(), "outcome" => word).increment(1);
     outcome
+}
+
+/// The span of a run: its kind, and not what it carries.
+fn spanning(tracer: &Tracer, handler: &Handler, claim: &Claim) -> Span {
+    let mut span = tracer.begin(SpanKind::Consumer, format!("process {}", claim.kind), None);
+    span.set("messaging.system", "heimdell");
+    span.set("messaging.operation.type", "process");
+    span.set("messaging.destination.name", handler.queue);
+    span.set("messaging.message.id", claim.job.to_string());
+    span.set("heimdell.job.kind", claim.kind.clone());
+    span.set("heimdell.job.attempt", i64::from(claim.attempt));
+    span
 }
 
 /// What becomes of a job whose worker died: it is taken again at once, while attempts are left.

@@ -8,6 +8,7 @@
 //! - [`discord`]: alerts on a Discord channel.
 //! - [`webhooks::signature`]: signing and verifying messages by the Standard Webhooks specification.
 //! - [`webhooks::addresses`]: which URLs and addresses may be called on a customer's word.
+//! - [`traces`]: what was done and for how long, told to a collector.
 //! - [`backoff`]: how long jobs and webhooks wait between tries.
 //! - [`checkups`]: what is in order about an installation, and what to do about the rest.
 //!
@@ -42,6 +43,7 @@ pub mod idempotency;
 mod lanes;
 pub mod runner;
 mod schema;
+pub mod traces;
 pub mod watch;
 pub mod webhooks;
 mod worker;

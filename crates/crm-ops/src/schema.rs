@@ -13,6 +13,7 @@ diesel::table! {
         is_active -> Bool,
         disabled_reason -> Nullable<Text>,
         secret_changed_at -> Nullable<Timestamptz>,
+        held_at -> Nullable<Timestamptz>,
         secret -> Text,
         old_secret -> Nullable<Text>,
         old_secret_until -> Nullable<Timestamptz>,

@@ -34,7 +34,7 @@ use crate::stored_policies::StoredPolicy;
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
 const BARE: [(ResourceClass, &[&str]); 3] = [
     (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment"]),
-    (ResourceClass::Reference, &["playbook", "email_identity", "suppression"]),
+    (ResourceClass::Reference, &["playbook", "email_identity"]),
     (
         ResourceClass::Administration,
         &["webhook", "webhook_source", "webhook_event", "gdpr_request", "legal_hold", "retention_run"],
@@ -71,10 +71,26 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<QueueJob>(ResourceClass::Administration),
         resource::<Alert>(ResourceClass::Administration),
         resource::<StoredPolicy>(ResourceClass::Administration),
+        suppression(),
     ];
     let bare = BARE.iter().flat_map(|(class, names)| names.iter().map(|name| Resource::new(*name, *class)));
     Registry::new(records.into_iter().chain(bare))
 });
+
+/// Suppressions are told by another crate; their addresses are hidden as those of leads and contacts are.
+fn suppression() -> Resource {
+    let reasons = ["bounce", "manual", "unsubscribe", "complaint"].map(str::to_owned).to_vec();
+    let fields = [
+        ("email", Kind::Text),
+        ("reason", Kind::Enum(reasons)),
+        ("businessUnitId", Kind::Id),
+        ("note", Kind::Text),
+        ("createdAt", Kind::Instant),
+        ("updatedAt", Kind::Instant),
+    ];
+    let fields = fields.into_iter();
+    fields.fold(Resource::new("suppression", ResourceClass::Reference), |it, (name, kind)| it.with(name, kind))
+}
 
 /// The built-in policies over the registry of the house.
 ///

@@ -1,17 +1,23 @@
 //! Restoring a backup.
 use std::{
+    cell::Cell,
     io::{IsTerminal, Write},
     path::PathBuf,
 };
 
 use clap::Args;
-use crm_core::backups::{self, Backup, Place, Restoration};
+use crm_core::{
+    Door,
+    backups::{self, Backup, Place, Restoration},
+    clock, organizations,
+};
+use crm_ops::webhooks::holding::{self, Release};
 use gateway::config::Storage;
 
 use super::{
     Failure,
     backing_up::{Told, place, watched},
-    house::Reached,
+    house::{House, Reached},
 };
 
 /// What is to be restored, and where.
@@ -50,7 +56,14 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
         return Err("nothing was changed".into());
     }
     let how = Restoration { replaces: order.replace };
-    let restored = watched(|progress| backups::restore(&place, &backup, how, progress))?;
+    let held = Cell::new(0);
+    let hold_back = |door: &Door| {
+        for organization in organizations::every(door)? {
+            held.set(held.get() + door.system_write(organization, clock::now(), holding::hold_all)?);
+        }
+        Ok(())
+    };
+    let restored = watched(|progress| backups::restore(&place, &backup, how, &hold_back, progress))?;
     println!("{} is restored: every table holds what the manifest says.", place.database());
     if !restored.migrations.is_empty() {
         println!("The backup was older than this program: {} migrations were run.", restored.migrations.len());
@@ -58,7 +71,42 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
     if let Some(kept) = restored.kept {
         println!("What was there before is kept as {kept}. Once it is not needed: drop database {kept};");
     }
+    if held.get() > 0 {
+        println!(
+            "Messages to {} webhooks are held back, since they may have arrived since the backup was made.",
+            held.get()
+        );
+        println!(
+            "Send them with `heimdell resume`, or only what happens from now on with `heimdell resume --discard`."
+        );
+    }
     reached.close()
+}
+
+/// What was held back after a restore, to go on.
+#[derive(Args)]
+pub(crate) struct Resumption {
+    #[command(flatten)]
+    storage: Storage,
+    /// Discard the messages about what happened before the restore.
+    #[arg(long)]
+    discard: bool,
+}
+
+/// Lets messages go to webhooks again, in every organization.
+pub(crate) fn resume(order: &Resumption) -> Result<(), Failure> {
+    let house = House::open(&order.storage)?;
+    let how = Release { discard: order.discard };
+    let mut released = 0;
+    for organization in organizations::every(&house.door)? {
+        released += house.door.system_write(organization, clock::now(), |tx| holding::release_all(tx, how))?;
+    }
+    match released {
+        0 => println!("Nothing was held back."),
+        _ if order.discard => println!("{released} webhooks are told of what happens since the restore."),
+        _ => println!("{released} webhooks are sent what was held back."),
+    }
+    house.close()
 }
 
 /// Asks whoever sits at the terminal.

@@ -2,10 +2,15 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use crm_core::{alerts::Channel, clock, sessions::tokens::Secret};
-use crm_ops::{discord::DiscordWebhook, runner::Running, watch::Watch};
+use crm_ops::{
+    discord::DiscordWebhook,
+    runner::Running,
+    traces::{Collector, Exporting},
+    watch::Watch,
+};
 use gateway::{
     app::App,
-    config::{Listening, Storage, Watching},
+    config::{Listening, Storage, Tracing, Watching},
     demo::{self, Filled, Scale},
     equipment::{self, Equipment},
     notes::NoteKeeper,
@@ -22,22 +27,25 @@ pub(crate) fn serve(storage: &Storage, listening: &Listening, watching: &Watchin
 fn run(house: House, storage: &Storage, listening: &Listening, watching: &Watching) -> Result<(), Failure> {
     let (channel, metrics_token) = (channel(watching)?, metrics_token(watching)?);
     let equipment = equipment::equip(storage, watching.allow_private_addresses)?;
+    let traces = traces(&watching.tracing)?;
     let worker = match listening.no_workers {
         true => None,
-        false => Some(start_worker(&house, channel, &equipment)?),
+        false => Some(start_worker(&house, channel, &equipment, traces.as_ref())?),
     };
     let notes = NoteKeeper::start(house.door.clone())?;
     let stopping = Arc::new(AtomicBool::new(false));
     let watch = Watch::start(house.door.clone(), storage.home.clone())?;
     let connections = usize::try_from(storage.connections).unwrap_or(8);
     let app = App::new(house.door.clone(), connections, stopping)?;
-    let app = App { data_folder: storage.home.clone(), metrics_token, ..app }.equipped(equipment);
+    let tracer = traces.as_ref().map(|traces| traces.tracer().clone());
+    let app = App { data_folder: storage.home.clone(), metrics_token, tracer, ..app }.equipped(equipment);
     let served = actix_web::rt::System::new().block_on(server::serve(app, listening));
     drop(watch);
     if let Some(worker) = worker {
         report(worker.stop());
     }
     notes.stop();
+    drop(traces);
     house.close()?;
     served.map_err(Failure::from)
 }
@@ -47,22 +55,36 @@ pub(crate) fn work(storage: &Storage, watching: &Watching) -> Result<(), Failure
     let channel = channel(watching)?;
     let house = House::open(storage)?;
     let equipment = equipment::equip(storage, watching.allow_private_addresses)?;
-    let worker = start_worker(&house, channel, &equipment)?;
+    let traces = traces(&watching.tracing)?;
+    let worker = start_worker(&house, channel, &equipment, traces.as_ref())?;
     let watch = Watch::start(house.door.clone(), storage.home.clone())?;
     let notes = NoteKeeper::start(house.door.clone())?;
-    tracing::info!("waiting for jobs");
-    actix_web::rt::System::new().block_on(server::end_is_wanted());
+    actix_web::rt::System::new().block_on(async {
+        let end = server::end_is_wanted();
+        tracing::info!("waiting for jobs");
+        end.await
+    });
     drop(watch);
     report(worker.stop());
     notes.stop();
+    drop(traces);
     house.close()
 }
 
-fn start_worker(house: &House, channel: Option<Arc<dyn Channel>>, equipment: &Equipment) -> Result<Running, Failure> {
+fn start_worker(
+    house: &House,
+    channel: Option<Arc<dyn Channel>>,
+    equipment: &Equipment,
+    traces: Option<&Exporting>,
+) -> Result<Running, Failure> {
     let runner = worker::runner(house.door.database().clone(), Arc::clone(&house.gates));
     let runner = equipment.plugged_into(runner);
     let runner = match channel {
         Some(channel) => runner.plug(channel),
+        None => runner,
+    };
+    let runner = match traces {
+        Some(traces) => runner.plug(Arc::new(traces.tracer().clone())),
         None => runner,
     };
     Ok(runner.start()?)
@@ -74,6 +96,14 @@ fn channel(watching: &Watching) -> Result<Option<Arc<dyn Channel>>, Failure> {
         return Ok(None);
     };
     Ok(Some(Arc::new(DiscordWebhook::new(&Secret::new(address), watching.allow_private_addresses)?)))
+}
+
+/// Sends traces to the collector, if there is one.
+fn traces(tracing: &Tracing) -> Result<Option<Exporting>, Failure> {
+    let Some(endpoint) = tracing.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()) else {
+        return Ok(None);
+    };
+    Ok(Some(Collector::new(endpoint, &tracing.otlp_headers, &tracing.service_name)?.start()?))
 }
 
 /// The shortest token that nobody guesses.

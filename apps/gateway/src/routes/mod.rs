@@ -29,6 +29,7 @@ mod reason_codes;
 mod resource;
 mod saved_views;
 mod search;
+mod suppressions;
 mod system;
 mod tasks;
 mod users;
@@ -47,6 +48,7 @@ pub const TAGS: &[(&str, &str)] = &[
     ("Contacts", "People at companies."),
     ("Work", "What was done and is to be done, lists as somebody likes them, and the search."),
     ("Notifications", "What you are told of, at once and later."),
+    ("Deliverability", "Who gets no mail, and why."),
     ("Imports", "Files read in, and taken back."),
     ("Field history", "Who changed what, when, from what to what, and why."),
     ("Business units", "Brands or companies under one organization."),
@@ -78,6 +80,7 @@ pub fn all() -> Vec<Endpoint> {
         tasks::endpoints(),
         saved_views::endpoints(),
         search::endpoints(),
+        suppressions::endpoints(),
         notifications::endpoints(),
         events::endpoints(),
         field_history::endpoints(),

@@ -1,6 +1,7 @@
 //! Webhooks: who is told of events.
 use crm_core::{Patch, Record, Result, sessions::tokens::Secret};
 use crm_ops::webhooks::{
+    holding::{self, Release},
     messages::WebhookEvent,
     replays::{self, Replay, ReplayRange},
     subscriptions::{self, Webhook},
@@ -72,6 +73,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .takes::<ReplayRange>()
             .answers::<Replay>(202, "replay", "How many messages are on their way."),
+        Endpoint::post("/api/webhooks/{id}/release", "releaseWebhook", release)
+            .says(
+                TAG,
+                "Release what is held back",
+                "After the database was restored messages wait, since they may have arrived before (`heldAt`). Sends them, or \
+                 with `discard` only those about what has happened since.",
+            )
+            .commands::<Release>()
+            .answers::<Webhook>(200, &one, "The webhook as it stands now."),
     ];
     endpoints.into_iter().map(|endpoint| endpoint.access(Access::Admin)).collect()
 }
@@ -152,5 +162,13 @@ fn replay(call: Call) -> impl Future<Output = Reply> {
         subscriptions::read(tx, request.id()?)?;
         let replay = replays::range(tx, request.id()?, &request.json::<ReplayRange>()?)?;
         Ok(Answer::one("replay", &replay)?.accepted(super::webhook_events::ALL))
+    })
+}
+
+fn release(call: Call) -> impl Future<Output = Reply> {
+    call.write(|tx, request| {
+        let id = request.id()?;
+        subscriptions::read(tx, id)?;
+        request.command(|how: Release, patch| Answer::record(&holding::release(tx, id, how, patch)?, tx))
     })
 }

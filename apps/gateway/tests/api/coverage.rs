@@ -43,6 +43,7 @@ impl Things {
             "/api/saved-views",
             made("/api/saved-views", json!({"entityType": "deal", "name": "View", "isShared": true})),
         );
+        keep("/api/suppressions", made("/api/suppressions", json!({"email": "no@acme.example"})));
         keep("/api/imports", import(server));
         keep("/api/system/jobs", admin.get("/api/system/jobs").expect(200)["jobs"][0]["id"].clone());
         keep(
@@ -169,6 +170,7 @@ fn everything_of(client: Client<'_>) -> String {
         "activities",
         "tasks",
         "saved-views",
+        "suppressions",
         "pipelines",
         "business-units",
         "custom-fields",

@@ -1,11 +1,20 @@
 //! What happens is told as it happens, to those who may see it, at whatever gateway they listen.
-use std::io::BufRead;
+use std::{
+    io::{BufRead, Read, Write},
+    net::TcpStream,
+    thread,
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use crm_core::{clock, events};
+use diesel::RunQueryDsl;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Server};
+use crate::{
+    client::{Client, Server},
+    receiver::until,
+};
 
 /// One event of a stream.
 #[derive(Debug, Default)]
@@ -202,4 +211,95 @@ fn bad_requests_open_no_stream() {
     }
     assert_eq!(server.rep().get("/api/events?since=1").refused(400), "unknown_parameter");
     assert_eq!(server.nobody().get("/api/events").refused(401), "missing_token");
+}
+
+#[test]
+fn a_stream_gives_signs_of_life_and_holds_no_connection() {
+    let server = Server::start();
+    let mut streams: Vec<_> = (0..8).map(|_| Stream::open(server.rep(), None)).collect();
+    let quiet = streams.pop().unwrap();
+    let (mut stream, first) = quiet;
+    // Eight streams are open over a pool of three, and everybody else is answered.
+    for _ in 0..20 {
+        server.manager().get("/api/companies").expect(200);
+    }
+    holds_no_connection(&server);
+    let mut lines = Vec::new();
+    while lines.last().map(String::as_str) != Some("\n") {
+        let mut line = String::new();
+        assert!(stream.0.read_line(&mut line).unwrap() > 0, "the stream has ended");
+        lines.push(line);
+    }
+    assert_eq!(lines, [": alive\n".to_owned(), format!("id: {}\n", first.id), "\n".to_owned()]);
+}
+
+/// Streams come and go at the database; between that, none of its connections is lent.
+fn holds_no_connection(server: &Server) {
+    until(|| {
+        let usage = server.door.database().usage();
+        usage.open > 0 && usage.idle == usage.open
+    });
+}
+
+/// What somebody sends who asks for a stream and then takes nothing of it.
+fn silent(server: &Server) -> TcpStream {
+    let address = server.base.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let token = &server.house.rep.token;
+    let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close");
+    write!(stream, "GET /api/events HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+    stream
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_let_go_and_can_go_on() {
+    const EVENTS: i64 = 6_000;
+    let server = Server::start();
+    let [mut late, never] = [silent(&server), silent(&server)];
+    for stream in [&late, &never] {
+        // The first block has arrived: the stream stands.
+        until(|| stream.peek(&mut [0; 512]).is_ok_and(|count| count > 0));
+    }
+    // Long names of fields make events of three kilobytes, and so some twenty megabytes to each client.
+    let flood = format!(
+        "INSERT INTO domain_events (organization_id, id, kind, entity_type, entity_id, entity_version, changed_fields, actor, \
+         change_set_id, occurred_at) SELECT u.organization_id, gen_random_uuid(), 'company.updated', 'company', gen_random_uuid(), \
+         n, (SELECT array_agg('field' || repeat(f::text, 30)) FROM generate_series(10, 59) f), 'system', \
+         gen_random_uuid(), now() FROM users u, generate_series(1, {EVENTS}) n WHERE u.id = '{}'",
+        server.house.rep.id
+    );
+    diesel::sql_query(flood).execute(&mut server.database.connect()).unwrap();
+    let unnumbered = "SELECT 1 FROM domain_events WHERE seq IS NULL";
+    until(|| diesel::sql_query(unnumbered).execute(&mut server.database.connect()).unwrap() == 0);
+    // A stream reads page by page until sixteen pieces wait for its client. Then it is let go, and nothing more is read.
+    let mut quiet = 0;
+    until(|| {
+        let usage = server.door.database().usage();
+        quiet = if usage.idle == usage.open { quiet + 1 } else { 0 };
+        quiet > 60
+    });
+    server.manager().get("/api/companies").expect(200);
+
+    // Whoever takes what is there after all finds an end before all has come, and goes on from there.
+    late.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut text = Vec::new();
+    late.read_to_end(&mut text).unwrap_or_else(|error| panic!("not ended: {error}, after {} bytes", text.len()));
+    let text = String::from_utf8_lossy(&text);
+    let last = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse::<i64>().ok()).max().unwrap();
+    assert!(last < EVENTS, "{last} of {EVENTS} came, in {} bytes", text.len());
+    let (mut again, first) = Stream::open(server.rep(), Some(&(EVENTS - 900).to_string()));
+    assert_eq!((first.name.as_str(), again.next().id), ("", (EVENTS - 899).to_string()));
+    let (_, reset) = Stream::open(server.rep(), Some(&last.to_string()));
+    assert_eq!(reset.name == "reset", EVENTS - last > 1_000, "{last}");
+
+    // Whoever never takes anything is disconnected by the kernel, and with that what waits for them is gone.
+    thread::sleep(Duration::from_secs(32));
+    until(|| matches!(never.take_error(), Ok(Some(_))) || is_reset(&never));
+}
+
+/// Has the other side ended the connection? Looks without taking anything that has arrived.
+fn is_reset(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let mut stream = stream;
+    stream.write(b"x").is_err()
 }

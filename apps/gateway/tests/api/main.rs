@@ -30,6 +30,7 @@ mod receiver;
 mod refusals;
 mod robustness;
 mod sign_in;
+mod suppressions;
 mod system;
 mod tidy;
 mod verdicts;

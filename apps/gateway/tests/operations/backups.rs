@@ -26,8 +26,8 @@ use serde_json::Value;
 use super::kit::{PROGRAM, program, refused, said};
 
 /// A database with a year of work in it, and beside it the folder of its backups.
-struct Ground {
-    database: TestDatabase,
+pub(crate) struct Ground {
+    pub(crate) database: TestDatabase,
     folder: tempfile::TempDir,
 }
 
@@ -52,20 +52,20 @@ impl Ground {
     }
 
     /// A small organization.
-    fn founded() -> Self {
+    pub(crate) fn founded() -> Self {
         let database = TestDatabase::new();
         TestOrganization::new(&database, "globex");
         Self { database, folder: tempfile::tempdir().unwrap() }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(&self.database.url());
         command.args(arguments).env("HEIMDELL_BACKUPS", self.folder.path());
         command
     }
 
     /// Makes a backup; the path of its dump.
-    fn back_up(&self) -> PathBuf {
+    pub(crate) fn back_up(&self) -> PathBuf {
         said(&mut self.command(&["backup"]));
         self.dumps().pop().unwrap()
     }
@@ -89,6 +89,13 @@ impl Ground {
         )
     }
 
+    /// Drops the databases that were kept when another took their place.
+    pub(crate) fn forget_what_was_replaced(&self) {
+        for kept in self.databases(&format!("{}_before_", self.database.name())) {
+            self.server().batch_execute(&format!("drop database {kept}")).unwrap();
+        }
+    }
+
     /// What stands in every table, summed in a way of the test's own.
     fn content(&self) -> BTreeMap<String, String> {
         let mut connection = self.database.connect();
@@ -104,7 +111,7 @@ impl Ground {
         tables.into_iter().map(sum).collect()
     }
 
-    fn restore(&self, dump: &Path, more: &[&str]) -> Command {
+    pub(crate) fn restore(&self, dump: &Path, more: &[&str]) -> Command {
         let mut command = self.command(&["restore", dump.to_str().unwrap()]);
         command.args(more);
         command
@@ -287,9 +294,7 @@ fn an_older_backup_is_migrated_on_its_way_back() {
     let dump = ground.back_up();
     let said = said(&mut ground.restore(&dump, &["--replace", "--yes"]));
     assert!(said.contains("1 migrations were run"), "{said}");
-    for kept in ground.databases(&format!("{}_before_", ground.database.name())) {
-        ground.server().batch_execute(&format!("drop database {kept}")).unwrap();
-    }
+    ground.forget_what_was_replaced();
 }
 
 #[test]

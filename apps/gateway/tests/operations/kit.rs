@@ -78,7 +78,7 @@ impl Process {
         let mut child = create.arg("--password-stdin").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(b"a long enough one\n").unwrap();
         assert!(child.wait().unwrap().success());
-        let mut client = Client { base: format!("http://{}", self.address), token: None };
+        let mut client = Client { base: format!("http://{}", self.address), token: None, traceparent: None };
         let body = json!({"email": "ada@acme.test", "password": "a long enough one"});
         let answer = client.post("/api/auth/login", &body).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -117,6 +117,8 @@ pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
 pub(crate) struct Client {
     base: String,
     token: Option<String>,
+    /// The span that its requests say they come from.
+    traceparent: Option<String>,
 }
 
 /// What came back.
@@ -146,7 +148,7 @@ impl Client {
 
     /// The same person at another gateway.
     pub(crate) fn at(&self, address: &str) -> Self {
-        Self { base: format!("http://{address}"), token: self.token.clone() }
+        Self { base: format!("http://{address}"), ..self.clone() }
     }
 
     /// Sends a body of any form.
@@ -156,9 +158,24 @@ impl Client {
         self.send(request, body.to_vec())
     }
 
+    /// The same, whose requests say that they come from this span.
+    pub(crate) fn within(&self, traceparent: &str) -> Self {
+        Self { traceparent: Some(traceparent.to_owned()), ..self.clone() }
+    }
+
+    /// The body of an answer that is no JSON.
+    pub(crate) fn text(&self, path: &str) -> String {
+        let mut response = Self::agent().get(format!("{}{path}", self.base)).call().unwrap();
+        response.body_mut().read_to_string().unwrap()
+    }
+
     fn send(&self, request: ureq::http::request::Builder, body: Vec<u8>) -> Result<Answer, ureq::Error> {
         let request = match &self.token {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        let request = match &self.traceparent {
+            Some(traceparent) => request.header("traceparent", traceparent),
             None => request,
         };
         let agent = Self::agent();

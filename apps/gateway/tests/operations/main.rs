@@ -3,8 +3,11 @@
 mod backups;
 mod doctor;
 mod gateways;
+mod held_webhooks;
 mod keys;
 mod kit;
 mod outages;
 mod process;
+mod receiver;
 mod runbook;
+mod traces;

@@ -12,7 +12,7 @@
 //! let place = Place::new(url)?;
 //! let backup = backups::create(&place, "backups".as_ref(), &|_| {})?;
 //! backups::verify(&place, &backup, &|_| {})?;
-//! backups::restore(&place, &backup, Restoration { replaces: true }, &|_| {})?;
+//! backups::restore(&place, &backup, Restoration { replaces: true }, &|_| Ok(()), &|_| {})?;
 //! # Ok(()) }
 //! ```
 mod contents;
@@ -35,7 +35,7 @@ pub use contents::{Difference, TableContent};
 pub use creation::create;
 pub use folders::{Backup, keep, latest};
 pub use manifests::{Manifest, SealingKeys};
-pub use restoration::{Restoration, Restored, is_in_use, restore};
+pub use restoration::{Preparation, Restoration, Restored, is_in_use, restore};
 pub use verification::{Verified, verify};
 
 use crate::database::{self, addresses::Address, migrations};

@@ -4,9 +4,9 @@ use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query, sql_types as
 use super::{
     Backup, Error, Place, Progress,
     creation::connect,
-    scratch::{Scratch, administrator, exists},
+    scratch::{self, Scratch, administrator, exists},
 };
-use crate::database::migrations;
+use crate::{Door, database::migrations};
 
 /// How a backup is to be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,11 @@ pub struct Restored {
     pub kept: Option<String>,
 }
 
-/// Restores a backup: into a database of its own first, which is compared with the manifest and migrated, and then takes
-/// the place of the other. Until that last moment, nothing is changed.
+/// What is done to a restored database before anybody works on it.
+pub type Preparation<'p> = &'p dyn Fn(&Door) -> crate::Result<()>;
+
+/// Restores a backup: into a database of its own first, which is compared with the manifest, migrated and prepared, and then
+/// takes the place of the other. Until that last moment, nothing is changed.
 ///
 /// # Errors
 /// See [`Error`].
@@ -33,6 +36,7 @@ pub fn restore(
     place: &Place,
     backup: &Backup,
     how: Restoration,
+    prepare: Preparation<'_>,
     progress: &dyn Fn(Progress),
 ) -> Result<Restored, Error> {
     let was_in_use = is_in_use(place)?;
@@ -45,7 +49,10 @@ pub fn restore(
     progress(Progress::Summing);
     backup.check()?;
     let scratch = Scratch::filled(place, backup, progress)?;
-    let migrations = migrations::migrate(&scratch.address.text())?;
+    let url = scratch.address.text();
+    let migrations = migrations::migrate(&url)?;
+    let refused = |error| Error::Refused(format!("the restored database cannot be made ready: {error}"));
+    prepare(&scratch::door(&url)?).map_err(refused)?;
     let aside = scratch.take_place_of(place.database())?;
     match aside {
         Some(aside) if !was_in_use => {

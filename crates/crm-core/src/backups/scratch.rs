@@ -1,4 +1,6 @@
 //! A database that a dump is restored into, beside those that people use.
+use std::{sync::Arc, time::Duration};
+
 use diesel::{
     Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types as st,
 };
@@ -10,8 +12,9 @@ use super::{
     programs::Programs,
 };
 use crate::{
-    clock, database,
-    database::{addresses::Address, migrations},
+    Door, clock, database,
+    database::{Database, Settings, addresses::Address, migrations},
+    gate::Roles,
 };
 
 /// How the names of such databases begin.
@@ -144,6 +147,12 @@ impl Drop for Scratch {
             );
         }
     }
+}
+
+/// A door to such a database, for the program itself.
+pub(super) fn door(url: &str) -> Result<Door, Error> {
+    let settings = Settings { max_size: 1, min_idle: 0, statement_timeout: Duration::ZERO, ..Settings::default() };
+    Ok(Door::new(Database::open(url, settings)?, Arc::new(Roles)))
 }
 
 /// A connection to a database that is always there, for what is done to whole databases.

@@ -1,16 +1,14 @@
 //! Proving a backup: restored into a database that nobody uses, compared, and its histories walked along.
-use std::{sync::Arc, time::Duration};
-
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types as st};
 use uuid::Uuid;
 
-use super::{Backup, Error, Place, Progress, creation::connect, register, scratch::Scratch};
-use crate::{
-    Door, clock,
-    database::{Database, Settings, migrations},
-    gate::Roles,
-    history,
+use super::{
+    Backup, Error, Place, Progress,
+    creation::connect,
+    register,
+    scratch::{self, Scratch},
 };
+use crate::{clock, database::migrations, history};
 
 /// What a verification has found good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +44,7 @@ pub fn verify(place: &Place, backup: &Backup, progress: &dyn Fn(Progress)) -> Re
     migrations::migrate(&url)?;
     let organizations: Vec<Organization> =
         sql_query("select id from organizations order by id").load(&mut connect(&scratch.address)?)?;
-    let settings = Settings { max_size: 1, min_idle: 0, statement_timeout: Duration::ZERO, ..Settings::default() };
-    let door = Door::new(Database::open(&url, settings)?, Arc::new(Roles));
+    let door = scratch::door(&url)?;
     let mut history_rows = 0;
     for Organization { id } in &organizations {
         let found = door.system_read((*id).into(), clock::now(), history::verify)?;

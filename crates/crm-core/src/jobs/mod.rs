@@ -204,6 +204,22 @@ pub fn bring_forward<J: Job>(tx: &mut Tx<'_>, unique_key: &str) -> Result<()> {
     Ok(())
 }
 
+/// As [`bring_forward`], of all jobs of this kind whose key begins so.
+///
+/// # Errors
+/// What the database says.
+pub fn bring_forward_all<J: Job>(tx: &mut Tx<'_>, key_begins: &str) -> Result<()> {
+    tx.check_writable()?;
+    let now = tx.ctx.now;
+    tx.sql::<st::Integer>(
+        "UPDATE queue_jobs SET run_at = {}, updated_at = {} WHERE organization_id = {org} AND kind = {} \
+         AND starts_with(unique_key, {}) AND status = 'waiting' AND run_at > {}",
+    )
+    .with(|s| s.bind(now).bind(now).bind(J::NAME).bind(key_begins).bind(now))
+    .run(tx)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

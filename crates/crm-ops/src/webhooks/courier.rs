@@ -78,6 +78,19 @@ pub enum CourierError {
     Broken,
 }
 
+impl CourierError {
+    /// A word for it, of a closed set.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "address_not_allowed",
+            Self::NotFound => "host_not_found",
+            Self::TooSlow => "timeout",
+            Self::NoConnection => "no_connection",
+            Self::Broken => "broken_answer",
+        }
+    }
+}
+
 /// Sends messages within a reach.
 pub struct Courier {
     reach: Reach,

@@ -16,14 +16,17 @@ use uuid::Uuid;
 use super::{
     attempts::{self, Ending, Verdict},
     courier::{Answered, Courier, CourierError},
-    dispatch,
+    dispatch, holding,
     messages::WebhookEvent,
     payloads, replays,
     secrets::{self, Owner},
     signature::{self, Message, Secret},
     subscriptions::{self, Webhook},
 };
-use crate::backoff::Jitter;
+use crate::{
+    backoff::Jitter,
+    traces::{self, Span, SpanKind, Tracer},
+};
 
 /// The job that sends the messages of a webhook about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,13 +45,14 @@ impl Job for DeliverWebhook {
         let (Some(courier), Some(keys)) = (run.port::<Courier>(), run.port::<Keyring>()) else {
             return Err(Failure::Retry("this worker has no way out, or no keys".into()));
         };
+        let tracer = run.port::<Tracer>();
         loop {
             if run.is_stopping() {
                 return Err(run.leave());
             }
             match run.step(|tx| self.next(tx, &keys))? {
                 Next::Send(letter) => {
-                    let answer = letter.send(&courier, run.now());
+                    let answer = letter.send(&courier, tracer.as_deref(), run.now());
                     let verdict = run.step(|tx| letter.settle(tx, &answer))?;
                     count(outcome(verdict));
                 }
@@ -112,6 +116,9 @@ impl DeliverWebhook {
         if !webhook.fields.is_active {
             self.cancel(tx)?;
             return Ok(Next::Nothing);
+        }
+        if webhook.fields.held_at.is_some() {
+            return Ok(Next::Wait(tx.ctx.now + holding::LOOK));
         }
         type Row = (Uuid, String, String, i32, Option<DateTime<Utc>>);
         let row = tx.sql::<(st::Uuid, st::Text, st::Text, st::Integer, st::Nullable<st::Timestamptz>)>(
@@ -184,15 +191,50 @@ fn give_up(tx: &mut Tx<'_>, event: Id<WebhookEvent>, why: &str) -> Result<()> {
 
 impl Letter {
     /// Signs it as of now, and sends it.
-    fn send(&self, courier: &Courier, now: DateTime<Utc>) -> std::result::Result<Answered, CourierError> {
+    fn send(
+        &self,
+        courier: &Courier,
+        tracer: Option<&Tracer>,
+        now: DateTime<Utc>,
+    ) -> std::result::Result<Answered, CourierError> {
         let signed = Message { id: &self.message_id, sent_at: now, body: &self.body };
         let signature = signature::sign(&self.secrets, &signed).map_err(|_| CourierError::Broken)?;
-        let headers = [
+        let mut headers = vec![
             ("webhook-id", self.message_id.clone()),
             ("webhook-timestamp", now.timestamp().to_string()),
             ("webhook-signature", signature),
         ];
-        courier.post(&self.url, &headers, &self.body)
+        let mut span = tracer.map(|tracer| self.spanning(tracer));
+        headers.extend(span.as_ref().map(|span| ("traceparent", span.context().header())));
+        let answer = courier.post(&self.url, &headers, &self.body);
+        match (&mut span, &answer) {
+            (Some(span), Ok(answered)) => {
+                span.set("http.response.status_code", i64::from(answered.status));
+                if answered.status >= 400 {
+                    span.fail(answered.status.to_string());
+                }
+            }
+            (Some(span), Err(error)) => span.fail(error.word()),
+            (None, _) => {}
+        }
+        answer
+    }
+
+    /// The span of a try. Of the address it tells the host alone: many have a secret in their path.
+    fn spanning(&self, tracer: &Tracer) -> Span {
+        let mut span = tracer.begin(SpanKind::Client, "POST", traces::current());
+        span.set("http.request.method", "POST");
+        let url = url::Url::parse(&self.url).ok();
+        if let Some(host) = url.as_ref().and_then(url::Url::host_str) {
+            span.set("server.address", host.to_owned());
+        }
+        if let Some(port) = url.as_ref().and_then(url::Url::port_or_known_default) {
+            span.set("server.port", i64::from(port));
+        }
+        if self.attempt > 1 {
+            span.set("http.request.resend_count", i64::from(self.attempt - 1));
+        }
+        span
     }
 
     /// Notes what came of it, and draws the consequences for the webhook. Tells what they are.

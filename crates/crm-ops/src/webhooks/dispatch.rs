@@ -43,7 +43,7 @@ impl Job for DispatchEvents {
 }
 
 /// Dispatches some events. Says whether there were none.
-fn dispatch(tx: &mut Tx<'_>) -> Result<bool> {
+pub(super) fn dispatch(tx: &mut Tx<'_>) -> Result<bool> {
     // Webhooks before events: whoever changes a webhook holds the two in this order.
     let webhooks = subscriptions::active(tx)?;
     let events = outbox::undispatched(tx, BATCH)?;

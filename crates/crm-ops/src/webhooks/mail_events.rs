@@ -1,5 +1,6 @@
 //! What a mail service tells of messages that were sent: delivered, bounced, complained about, replied to. It lands on the
-//! timeline of the leads and contacts of that address, and who complains is not contacted any more.
+//! timeline of the leads and contacts of that address, who complains is not contacted any more, and those who send mail
+//! hear of it.
 use chrono::{DateTime, Utc};
 use crm_core::{
     Error, Id, Patch, Reason, Record, Result, Tx, activities,
@@ -7,6 +8,7 @@ use crm_core::{
     contacts::Contact,
     events::{self, Announcement},
     leads::{self, Lead},
+    mail_outcomes::{Fate, MailOutcome, MailOutcomes},
     select::Condition,
 };
 use serde_json::{Map, Value, json};
@@ -37,27 +39,37 @@ pub(super) enum Processed {
 /// A kind of mail event: the line on the timeline, and the event that others are told.
 struct MailEvent {
     kind: &'static str,
+    fate: Fate,
     subject: &'static str,
     told_as: Option<&'static str>,
     ends_contact: bool,
 }
 
 const MAIL_EVENTS: [MailEvent; 4] = [
-    MailEvent { kind: "email.delivered", subject: "A mail was delivered", told_as: None, ends_contact: false },
+    MailEvent {
+        kind: "email.delivered",
+        fate: Fate::Delivered,
+        subject: "A mail was delivered",
+        told_as: None,
+        ends_contact: false,
+    },
     MailEvent {
         kind: "email.bounced",
+        fate: Fate::Bounced,
         subject: "A mail came back",
         told_as: Some("email.bounced"),
         ends_contact: false,
     },
     MailEvent {
         kind: "email.complained",
+        fate: Fate::Complained,
         subject: "A mail was reported as unwanted",
         told_as: Some("email.complained"),
         ends_contact: true,
     },
     MailEvent {
         kind: "email.replied",
+        fate: Fate::Replied,
         subject: "A mail was replied to",
         told_as: Some("email.replied"),
         ends_contact: false,
@@ -69,11 +81,11 @@ const MOST: i64 = 20;
 /// The longest reason that is kept.
 const LONGEST_REASON: usize = 1_000;
 
-/// Processes a message.
+/// Processes a message, and lets those who send mail hear of it.
 ///
 /// # Errors
 /// Where a rule of the organization refuses what follows from it, or the database cannot be reached.
-pub(super) fn process(tx: &mut Tx<'_>, told: &Told<'_>) -> Result<Processed> {
+pub(super) fn process(tx: &mut Tx<'_>, told: &Told<'_>, listener: Option<&dyn MailOutcomes>) -> Result<Processed> {
     let Some(event) = MAIL_EVENTS.iter().find(|event| event.kind == told.kind) else {
         return Ok(Processed::Ignored("No such event is known."));
     };
@@ -93,7 +105,9 @@ pub(super) fn process(tx: &mut Tx<'_>, told: &Told<'_>) -> Result<Processed> {
     for contact in &contacts {
         note(tx, event, told, &reason, "contactId", contact.id.uuid(), contact.fields.business_unit_id)?;
     }
-    match leads.is_empty() && contacts.is_empty() {
+    let outcome = MailOutcome { fate: event.fate, email, status: text("status"), words: &reason, source: told.source };
+    let follows = listener.map_or(Ok(false), |listener| listener.hear(tx, &outcome))?;
+    match leads.is_empty() && contacts.is_empty() && !follows {
         true => Ok(Processed::Ignored("No lead and no contact has that address.")),
         false => Ok(Processed::Done),
     }

@@ -3,6 +3,7 @@ use chrono::{DateTime, Utc};
 use crm_core::{
     Door, Error, Id, Result, Tx,
     jobs::{self, Enqueue, Failure, Job, JobRun},
+    mail_outcomes::MailOutcomes,
     sealed::Keyring,
 };
 use diesel::sql_types as st;
@@ -166,7 +167,8 @@ impl Job for ProcessWebhook {
     const QUEUE: &'static str = "webhooks";
 
     fn run(self, run: &JobRun<'_>) -> std::result::Result<(), Failure> {
-        run.finish(|tx| self.process(tx))
+        let listener = run.port::<dyn MailOutcomes>();
+        run.finish(|tx| self.process(tx, listener.as_deref()))
     }
 
     fn given_up(self, tx: &mut Tx<'_>, reason: &str) -> Result<()> {
@@ -176,7 +178,7 @@ impl Job for ProcessWebhook {
 
 impl ProcessWebhook {
     /// Processes a message that waits. What a rule refuses is noted and undone; an outage is tried again.
-    fn process(self, tx: &mut Tx<'_>) -> Result<()> {
+    fn process(self, tx: &mut Tx<'_>, listener: Option<&dyn MailOutcomes>) -> Result<()> {
         type Row = (String, Value, DateTime<Utc>, String);
         let row = tx.sql::<(st::Text, st::Jsonb, st::Timestamptz, st::Text)>(
             "SELECT e.event, e.body, e.occurred_at, s.name FROM webhook_events e \
@@ -185,7 +187,7 @@ impl ProcessWebhook {
         );
         let Some((kind, body, at, source)) = row.with(|s| s.bind(self.event)).first::<Row>(tx)? else { return Ok(()) };
         let told = mail_events::Told { kind: &kind, body: &body, at, source: &source };
-        match tx.savepoint(|tx| mail_events::process(tx, &told)) {
+        match tx.savepoint(|tx| mail_events::process(tx, &told, listener)) {
             Ok(Processed::Done) => self.note(tx, "processed", None),
             Ok(Processed::Ignored(why)) => self.note(tx, "ignored", Some(why)),
             Err(error) if error.is_outage() => Err(error),

@@ -79,6 +79,8 @@ pub struct WebhookFields {
     pub disabled_reason: Option<String>,
     /// When its secret was last changed.
     pub secret_changed_at: Option<DateTime<Utc>>,
+    /// Since when messages are held back, after the database was restored; null where they are sent.
+    pub held_at: Option<DateTime<Utc>>,
 }
 
 impl Default for WebhookFields {
@@ -92,6 +94,7 @@ impl Default for WebhookFields {
             is_active: true,
             disabled_reason: None,
             secret_changed_at: None,
+            held_at: None,
         }
     }
 }
@@ -115,6 +118,7 @@ impl Record for Webhook {
         Field::new("isActive", "is_active", FieldKind::Bool),
         Field::new("disabledReason", "disabled_reason", FieldKind::Choice(&DISABLED)).read_only(),
         Field::new("secretChangedAt", "secret_changed_at", FieldKind::Instant).read_only(),
+        Field::new("heldAt", "held_at", FieldKind::Instant).read_only(),
     ];
     record_rows!(WebhookFields, webhooks);
 

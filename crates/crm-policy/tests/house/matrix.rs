@@ -19,7 +19,7 @@ const ACTIONS: [Action; 8] = [
 ];
 
 /// The kinds that [`Roles`] tells apart, and some of each class that it does not.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "lead",
     "company",
     "contact",
@@ -32,6 +32,7 @@ const KINDS: [&str; 15] = [
     "stage",
     "custom_field",
     "reason_code",
+    "suppression",
     "organization",
     "business_unit",
     "user",
