@@ -39,27 +39,38 @@ struct MailEvent {
     kind: &'static str,
     subject: &'static str,
     told_as: Option<&'static str>,
+    /// `in` where it is a message of theirs.
+    direction: Option<&'static str>,
     ends_contact: bool,
 }
 
 const MAIL_EVENTS: [MailEvent; 4] = [
-    MailEvent { kind: "email.delivered", subject: "A mail was delivered", told_as: None, ends_contact: false },
+    MailEvent {
+        kind: "email.delivered",
+        subject: "A mail was delivered",
+        told_as: None,
+        direction: None,
+        ends_contact: false,
+    },
     MailEvent {
         kind: "email.bounced",
         subject: "A mail came back",
         told_as: Some("email.bounced"),
+        direction: None,
         ends_contact: false,
     },
     MailEvent {
         kind: "email.complained",
         subject: "A mail was reported as unwanted",
         told_as: Some("email.complained"),
+        direction: None,
         ends_contact: true,
     },
     MailEvent {
         kind: "email.replied",
         subject: "A mail was replied to",
         told_as: Some("email.replied"),
+        direction: Some("in"),
         ends_contact: false,
     },
 ];
@@ -121,6 +132,7 @@ fn note(
     let body = if reason.is_empty() { Value::Null } else { reason.into() };
     let given = [
         ("type", json!("email")),
+        ("direction", json!(event.direction)),
         ("subject", json!(event.subject)),
         ("body", body),
         ("occurredAt", json!(told.at)),
