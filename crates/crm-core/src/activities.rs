@@ -42,6 +42,12 @@ pub struct Activity {
 /// What an activity can be.
 pub const TYPES: [&str; 5] = ["call", "email", "meeting", "note", "other"];
 
+/// Which way a message or a call can go.
+pub const DIRECTIONS: [&str; 2] = ["in", "out"];
+
+/// The types of activity that go one way or the other.
+const DIRECTED: [&str; 3] = ["call", "email", "other"];
+
 /// The fields of an activity. It is about exactly one record.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate, Queryable, Selectable, Insertable, AsChangeset, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -52,6 +58,8 @@ pub struct ActivityFields {
     /// `call`, `email`, `meeting`, `note` or `other`.
     #[serde(rename = "type")]
     pub type_: String,
+    /// `in` from the buyer or `out` to them, of a `call`, an `email` or an `other` message; unknown where nobody said.
+    pub direction: Option<String>,
     /// What it was about, in a line.
     #[validate(length(max = 300))]
     pub subject: Option<String>,
@@ -80,6 +88,7 @@ impl Default for ActivityFields {
         Self {
             business_unit_id: None,
             type_: String::new(),
+            direction: None,
             subject: None,
             body: None,
             occurred_at: DateTime::UNIX_EPOCH,
@@ -97,11 +106,20 @@ impl ActivityFields {
     fn about(&self) -> About {
         About { lead: self.lead_id, deal: self.deal_id, company: self.company_id, contact: self.contact_id }
     }
+
+    /// Has a direction what has none by its nature?
+    fn is_misdirected(&self) -> bool {
+        self.direction.is_some() && TYPES.contains(&self.type_.as_str()) && !DIRECTED.contains(&self.type_.as_str())
+    }
 }
 
 /// The member that is told about, and why, where an activity is about none or many.
 const NOT_ONE: (&str, &str, &str) =
     ("leadId", "exactly_one", "Exactly one of leadId, dealId, companyId and contactId must be given.");
+
+/// The member that is told about, and why, where what goes no way has a direction.
+const MISDIRECTED: (&str, &str, &str) =
+    ("direction", "not_applicable", "Only a call, an email and an other message go in or out.");
 
 impl Record for Activity {
     const KIND: &'static str = "activity";
@@ -109,6 +127,7 @@ impl Record for Activity {
     const FIELDS: &'static [Field] = &[
         Field::new("businessUnitId", "business_unit_id", FieldKind::Reference("business_units")),
         Field::new("type", "type", FieldKind::Choice(&TYPES)).required(),
+        Field::new("direction", "direction", FieldKind::Choice(&DIRECTIONS)),
         Field::new("subject", "subject", FieldKind::Text).searched(),
         Field::new("body", "body", FieldKind::LongText).searched(),
         Field::new("occurredAt", "occurred_at", FieldKind::Instant).required().sortable(),
@@ -131,6 +150,10 @@ impl Record for Activity {
     fn check_new(_tx: &mut Tx<'_>, draft: &mut Draft<Self>) -> Result<()> {
         if draft.fields().about().count() != 1 {
             let (field, code, message) = NOT_ONE;
+            draft.refuse(field, code, message);
+        }
+        if draft.fields().is_misdirected() {
+            let (field, code, message) = MISDIRECTED;
             draft.refuse(field, code, message);
         }
         Ok(())
@@ -164,6 +187,10 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Activity>, patch: Patch) -> Result<Activit
     let mut change = Change::new(tx, activity, patch)?;
     if change.after().about().count() != 1 {
         let (field, code, message) = NOT_ONE;
+        change.refuse(field, code, message);
+    }
+    if change.after().is_misdirected() {
+        let (field, code, message) = MISDIRECTED;
         change.refuse(field, code, message);
     }
     let activity = tx.permit(change)?.save(tx)?;

@@ -21,6 +21,7 @@ use Class::{Business, FreeText, Person, Secret, Technical};
 /// Every column of a table of this crate that can hold text: table, column, class. Sorted.
 pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("activities", "body", FreeText),
+    ("activities", "direction", Technical),
     ("activities", "search_text", FreeText),
     ("activities", "subject", FreeText),
     ("activities", "type", Technical),
@@ -113,6 +114,8 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("field_history", "request_id", Technical),
     ("field_history", "words_digest", Technical),
     ("field_history", "words_salt", Technical),
+    ("focus_dismissals", "grounds", Technical),
+    ("focus_dismissals", "reason", FreeText),
     ("history_heads", "hash", Technical),
     ("idempotency_keys", "answer", Secret),
     ("idempotency_keys", "fingerprint", Secret),

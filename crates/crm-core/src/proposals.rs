@@ -1,4 +1,5 @@
 //! Changes that are allowed once somebody else has approved them.
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -54,6 +55,21 @@ impl Proposal {
     pub(crate) fn about(self, id: Uuid, version: i64) -> Self {
         Self { id: Some(id), version: Some(version), ..self }
     }
+}
+
+/// A request that waits for the caller's decision: as much of it as everybody may know who may decide it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaited {
+    /// Its id.
+    pub id: Uuid,
+    /// Counts its changes.
+    pub version: i64,
+    /// What the requester wants to do, as in a policy.
+    pub action: String,
+    /// To which kind of record.
+    pub resource: String,
+    /// When it was asked for.
+    pub since: DateTime<Utc>,
 }
 
 fn business_unit(members: &Map<String, Value>) -> Option<Uuid> {

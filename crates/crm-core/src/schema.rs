@@ -115,6 +115,7 @@ diesel::table! {
         probability -> Numeric,
         kind -> Text,
         rotten_after_days -> Nullable<Int4>,
+        max_days_in_stage -> Nullable<Int4>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int8,
@@ -373,6 +374,7 @@ diesel::table! {
         business_unit_id -> Nullable<Uuid>,
         #[sql_name = "type"]
         type_ -> Text,
+        direction -> Nullable<Text>,
         subject -> Nullable<Text>,
         body -> Nullable<Text>,
         occurred_at -> Timestamptz,

@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 
 use crate::competing_risks::{Ending, Spell};
 use crate::conversion::Passage;
+use crate::probability::Probability;
 use crate::transitions::Path;
 
 pub(crate) const SECONDS_PER_DAY: f64 = 86_400.0;
@@ -32,6 +33,8 @@ pub enum Change<S> {
     Valued(Option<Decimal>),
     /// Its expected close day changed.
     Rescheduled(Option<NaiveDate>),
+    /// A person set its win probability, or gave that up.
+    Estimated(Option<Probability>),
     /// It was won.
     Won,
     /// It was lost.
@@ -75,6 +78,8 @@ pub struct State<S> {
     pub value: Option<Decimal>,
     /// The day on which it was expected to close.
     pub expected_close_on: Option<NaiveDate>,
+    /// The win probability that a person set for it.
+    pub own_probability: Option<Probability>,
     /// 1 at first, one more with each reopening and each move to another pipeline.
     pub episode: u32,
 }
@@ -147,7 +152,7 @@ impl<S: Clone> Episode<S> {
                 self.visits.push((stage.clone(), event.recorded_at));
                 return true;
             }
-            Change::Valued(_) | Change::Rescheduled(_) => return true,
+            Change::Valued(_) | Change::Rescheduled(_) | Change::Estimated(_) => return true,
         };
         (self.ending, self.ended_at) = (ending, event.recorded_at);
         false
@@ -174,6 +179,7 @@ fn follow<S: Clone>(state: Option<State<S>>, event: &Event<S>) -> Option<State<S
             status,
             value,
             expected_close_on,
+            own_probability: None,
             episode: 1,
         });
     }
@@ -183,6 +189,7 @@ fn follow<S: Clone>(state: Option<State<S>>, event: &Event<S>) -> Option<State<S
         Change::Removed => return None,
         Change::Valued(value) => state.value = *value,
         Change::Rescheduled(day) => state.expected_close_on = *day,
+        Change::Estimated(probability) => state.own_probability = *probability,
         Change::Won => state.status = Status::Won,
         Change::Lost => state.status = Status::Lost,
         Change::Moved(stage) => (state.stage, state.stage_entered_at) = (stage.clone(), at),

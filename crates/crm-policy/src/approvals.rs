@@ -4,6 +4,7 @@
 //! the rights that the requester has by then, and every rule, hold again. Nobody decides a request of their own. A request
 //! that is not decided in time is over, and so is one whose fields somebody has changed meanwhile.
 
+mod awaited;
 mod expiry;
 mod verdicts;
 
@@ -28,6 +29,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
+pub use self::awaited::awaited;
 pub use self::expiry::ExpiryJob;
 pub use self::verdicts::{approve, cancel, close, ending, reject};
 use crate::schema::approvals;

@@ -155,6 +155,9 @@ impl Life<'_> {
             let done = work::activity(self.plan, at, owner, &self.subject, texts::WORK[stage]);
             self.events.push(done);
         }
+        if leaves_at > self.plan.now && self.plan.chance.happens(0.06) {
+            self.ask(until);
+        }
         if self.plan.chance.happens(0.2) && self.at < until {
             let task = work::task(self.plan, self.at, leaves_at, owner, &self.subject, texts::TASKS[stage]);
             self.events.extend(task);
@@ -165,6 +168,13 @@ impl Life<'_> {
             self.change(at, json!({"probability": own}), "progressed", "My own estimate.");
         }
         self.push_close_date(until);
+    }
+
+    /// The buyer asks something that nobody has answered yet.
+    fn ask(&mut self, until: DateTime<Utc>) {
+        let at = calendar::within(&mut self.plan.chance, self.at.max(until - calendar::span(4.0)), until);
+        let text = self.plan.chance.pick(&texts::QUESTIONS);
+        self.events.push(work::inbound(at, self.prospect.owner, &self.subject, text));
     }
 
     /// The close date comes nearer and is moved, or passes without anybody looking.

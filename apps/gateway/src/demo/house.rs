@@ -105,8 +105,8 @@ fn create_pipelines(tx: &mut Tx<'_>, ledger: &mut Ledger) -> Result<()> {
             "name": "Subscriptions",
             "stages": [
                 {"name": "Demo requested", "probability": 0.1, "rottenAfterDays": 10},
-                {"name": "Trial", "probability": 0.3, "rottenAfterDays": 21},
-                {"name": "Security review", "probability": 0.55, "rottenAfterDays": 21},
+                {"name": "Trial", "probability": 0.3, "rottenAfterDays": 21, "maxDaysInStage": 45},
+                {"name": "Security review", "probability": 0.55, "rottenAfterDays": 21, "maxDaysInStage": 60},
                 {"name": "Contract", "probability": 0.8, "rottenAfterDays": 14},
                 {"name": "Won", "kind": "won"},
                 {"name": "Lost", "kind": "lost"},

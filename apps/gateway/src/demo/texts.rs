@@ -33,6 +33,14 @@ pub(super) const FIRST_CONTACT: [Note; 6] = [
     note("note", "Where they come from", "Saw our talk and compares three suppliers at the moment.", NONE),
 ];
 
+/// What buyers ask.
+pub(super) const QUESTIONS: [&str; 4] = [
+    "{person} asks for a reference in their industry",
+    "{person} asks whether the price holds until next month",
+    "{person} asks who would be on site for the start",
+    "{company} asks for the terms of cancellation",
+];
+
 /// Work on a deal, by how far it is.
 pub(super) const WORK: [&[Note]; 4] = [
     &[

@@ -27,9 +27,17 @@ impl Subject<'_> {
 pub(super) fn activity(plan: &mut Plan, at: DateTime<Utc>, by: usize, about: &Subject<'_>, notes: &[Note]) -> Event {
     let note = plan.chance.pick(notes);
     let minutes = Some(note.minutes).filter(|minutes| !minutes.is_empty()).map(|minutes| plan.chance.pick(minutes));
+    // Whatever is told of a mail or a call in these texts, we have sent and made.
+    let direction = ["call", "email"].contains(&note.kind).then_some("out");
     let body = json!({
-        "type": note.kind, "subject": about.tell(note.subject), "body": about.tell(note.body), "durationMinutes": minutes,
+        "type": note.kind, "direction": direction, "subject": about.tell(note.subject), "body": about.tell(note.body), "durationMinutes": minutes,
     });
+    Event::create(at, by, Key::Activity, body).with(member(about.key), about.key)
+}
+
+/// A message of theirs.
+pub(super) fn inbound(at: DateTime<Utc>, by: usize, about: &Subject<'_>, text: &str) -> Event {
+    let body = json!({"type": "email", "direction": "in", "subject": about.tell(text)});
     Event::create(at, by, Key::Activity, body).with(member(about.key), about.key)
 }
 

@@ -20,6 +20,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     .map(|endpoint| match endpoint.method {
         Method::POST => endpoint.example(&json!({
             "type": "call",
+            "direction": "out",
             "subject": "Discovery call",
             "body": "Asked for a proposal by Friday.",
             "durationMinutes": 30,

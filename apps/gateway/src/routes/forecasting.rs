@@ -83,6 +83,11 @@ fn stale() -> Endpoint {
             &json!({"type": "boolean", "default": false}),
             "Tells of deals too that somebody has snoozed.",
         )
+        .query(
+            "includeOverstayed",
+            &json!({"type": "boolean", "default": false}),
+            "Tells of deals too that were touched but have stood in their stage for `maxDaysInStage` or longer.",
+        )
         .lists::<StaleDeal>("staleDeals", "One page.")
 }
 
@@ -210,13 +215,15 @@ fn stale_deals(call: Call) -> impl Future<Output = Reply> {
             "daysInactive",
             "excludeScheduled",
             "includeSnoozed",
+            "includeOverstayed",
             "limit",
             "cursor",
         ];
         let given = Parameters::of(request, names)?;
         let days_inactive = given.whole("daysInactive", 36_500)?;
         let (exclude_scheduled, include_snoozed) = (given.flag("excludeScheduled")?, given.flag("includeSnoozed")?);
-        let query = StaleQuery { days_inactive, exclude_scheduled, include_snoozed };
+        let include_overstayed = given.flag("includeOverstayed")?;
+        let query = StaleQuery { days_inactive, exclude_scheduled, include_snoozed, include_overstayed };
         let filter = deals(tx, &given)?;
         let Page { items, next_cursor, total } = stale_deals::list(tx, &filter, &query, given.as_slice())?;
         let seen = |deal| masks::withheld(tx.ctx, deal, &stale_deals::REVEALS);

@@ -72,7 +72,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .access(Access::Manager)
             .named_schema("StageCreate", schemas::creation::<Stage>())
             .body("application/json", &schemas::reference("StageCreate"))
-            .example(&json!({"name": "Legal review", "probability": 0.8, "rottenAfterDays": 14}))
+            .example(&json!({"name": "Legal review", "probability": 0.8, "rottenAfterDays": 14, "maxDaysInStage": 45}))
             .answers::<Stage>(201, "stage", "What was made."),
         Endpoint::patch(STAGE, "updateStage", update_stage)
             .says(TAG, "Change a stage", "Its kind stays while deals stand in it.")

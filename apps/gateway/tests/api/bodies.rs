@@ -90,7 +90,7 @@ fn typed_bodies_tell_every_bad_member() {
 fn nested_bodies_tell_every_bad_member_by_its_path() {
     let server = Server::start();
     let admin = server.admin();
-    let stages = json!([{"name": "", "probability": 2}, 5, {"name": "Won", "kind": "vonn"}, {"name": "won", "rottenAfterDays": 0}]);
+    let stages = json!([{"name": "", "probability": 2}, 5, {"name": "Won", "kind": "vonn"}, {"name": "won", "rottenAfterDays": 0, "maxDaysInStage": 3651}]);
     let pipeline = admin.post("/api/pipelines", &json!({"name": "", "stages": stages}));
     let expected = [
         "name",
@@ -98,6 +98,7 @@ fn nested_bodies_tell_every_bad_member_by_its_path() {
         "stages[0].probability",
         "stages[1]",
         "stages[2].kind",
+        "stages[3].maxDaysInStage",
         "stages[3].name",
         "stages[3].rottenAfterDays",
     ];

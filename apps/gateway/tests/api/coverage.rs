@@ -69,8 +69,12 @@ impl Things {
             "/api/custom-fields",
             made("/api/custom-fields", json!({"entityType": "lead", "key": "k", "label": "K", "type": "text"})),
         );
-        let given = json!({"title": "For you", "assigneeId": server.house.admin.id});
-        server.manager().post("/api/tasks", &given).expect(201);
+        let given = json!({"title": "For you", "assigneeId": server.house.admin.id, "dueAt": clock::now()});
+        let [given, pressing] =
+            [0, 1].map(|_| server.manager().post("/api/tasks", &given).expect(201)["task"]["id"].clone());
+        keep("taskId", pressing);
+        let dismissals = "/api/copilot/daily-focus/dismissals";
+        keep(dismissals, made(dismissals, json!({"taskId": given, "reason": "Later"})));
         let told = admin.get("/api/notifications?limit=200").expect(200)["notifications"].as_array().unwrap().clone();
         let told = told.into_iter().find(|notification| notification["kind"] == "task_assigned").unwrap();
         keep("/api/notifications", told["id"].clone());

@@ -1,6 +1,7 @@
 //! Every route over HTTP against a real PostgreSQL: the happy way, bad input, nobody, too low a role, another's ids.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 mod approvals;
+mod backtests;
 mod bodies;
 mod business_units;
 mod chronicle;
@@ -13,6 +14,7 @@ mod coverage;
 mod custom_masks;
 mod deals;
 mod decision_memory;
+mod dismissals;
 mod events;
 mod forecasting;
 mod foresight;

@@ -34,14 +34,24 @@ pub fn set(tx: &mut Tx<'_>, deal: Deal, until: DateTime<Utc>, reason: &str, mut 
     if until <= now || until > now + LONGEST {
         errors.push(FieldError::new("until", "range", "An instant to come, at most a year ahead."));
     }
-    if reason.is_empty() || reason.chars().count() > LONGEST_REASON || reason.contains('\0') {
-        errors.push(FieldError::new("reason", "length", format!("From 1 to {LONGEST_REASON} characters.")));
-    }
+    errors.extend(checked_reason(reason).err());
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
     patch.reason.note = Some(reason.to_owned());
     change(tx, deal, patch, Some(until.trunc_subsecs(6)))
+}
+
+/// A person's reason for not being told of something, without the blanks around it.
+///
+/// # Errors
+/// What is wrong with the member `reason`, where it says nothing or too much.
+pub fn checked_reason(reason: &str) -> std::result::Result<&str, FieldError> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > LONGEST_REASON || reason.contains('\0') {
+        return Err(FieldError::new("reason", "length", format!("From 1 to {LONGEST_REASON} characters.")));
+    }
+    Ok(reason)
 }
 
 /// Ends the snooze of a deal, if there is one.

@@ -97,7 +97,9 @@ pub(crate) fn seed(tx: &mut Tx<'_>) -> Result<()> {
     for (position, (name, kind, percent, rotten_after_days)) in (1..).zip(FIRST_STAGES) {
         let probability = Money::new(rust_decimal::Decimal::new(percent, 2)).unwrap_or_default();
         let (name, kind) = (name.to_owned(), kind.to_owned());
-        let stage = StageFields { pipeline_id: pipeline.id, name, position, probability, kind, rotten_after_days };
+        let fields =
+            StageFields { pipeline_id: pipeline.id, name, position, probability, kind, ..StageFields::default() };
+        let stage = StageFields { rotten_after_days, ..fields };
         let draft = Draft::<Stage>::over(tx, stage, Patch::default())?;
         tx.permit_new(draft)?.insert(tx)?;
     }

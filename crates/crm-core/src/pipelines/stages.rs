@@ -59,9 +59,12 @@ pub struct StageFields {
     /// `open`, or `won` or `lost`, where deals end.
     #[schema(value_type = StageKind)]
     pub kind: String,
-    /// A deal that stands here longer is rotten.
+    /// A deal that nobody touches for so many days is stale.
     #[validate(range(min = 1, max = 3650))]
     pub rotten_after_days: Option<i32>,
+    /// A deal that stands here for so many days, touched or not, stands here too long.
+    #[validate(range(min = 1, max = 3650))]
+    pub max_days_in_stage: Option<i32>,
 }
 
 /// What becomes of a deal that stands in a stage.
@@ -85,6 +88,7 @@ impl Default for StageFields {
             probability: Money::ZERO,
             kind: "open".into(),
             rotten_after_days: None,
+            max_days_in_stage: None,
         }
     }
 }
@@ -110,6 +114,7 @@ impl Record for Stage {
         Field::new("probability", "probability", FieldKind::Decimal),
         Field::new("kind", "kind", FieldKind::Choice(&KINDS)).required(),
         Field::new("rottenAfterDays", "rotten_after_days", FieldKind::Int),
+        Field::new("maxDaysInStage", "max_days_in_stage", FieldKind::Int),
     ];
     record_rows!(StageFields, stages);
 }

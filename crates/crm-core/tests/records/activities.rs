@@ -52,6 +52,10 @@ fn an_activity_is_about_exactly_one_record() {
         (json!({"type": "note"}), vec!["leadId exactly_one"]),
         (json!({"type": "note", "leadId": lead.id, "dealId": deal.id}), vec!["leadId exactly_one"]),
         (json!({"type": "fax", "leadId": lead.id}), vec!["type not_allowed"]),
+        (json!({"type": "fax", "direction": "in", "leadId": lead.id}), vec!["type not_allowed"]),
+        (json!({"type": "email", "direction": "inbound", "leadId": lead.id}), vec!["direction not_allowed"]),
+        (json!({"type": "note", "direction": "in", "leadId": lead.id}), vec!["direction not_applicable"]),
+        (json!({"type": "meeting", "direction": "out", "leadId": lead.id}), vec!["direction not_applicable"]),
         (
             json!({"type": "note", "leadId": deal.id, "durationMinutes": -1}),
             vec!["durationMinutes range", "leadId unknown_reference"],
@@ -70,6 +74,32 @@ fn an_activity_is_about_exactly_one_record() {
     let moved = patch(json!({"dealId": deal.id, "leadId": null}));
     assert_eq!(house.run(&rep, |tx| activities::update(tx, note.id, moved)).unwrap().fields.deal_id, Some(deal.id));
     assert_eq!(house.find(&rep, deal.id).fields.last_activity_at, Some(now()));
+}
+
+#[test]
+fn what_goes_in_or_out_is_told_and_found() {
+    let house = House::new();
+    let rep = house.rep();
+    let lead = house.lead(&rep, json!({"lastName": "Ada"}));
+    let make = |members: serde_json::Value| {
+        let mut body = members;
+        body["leadId"] = json!(lead.id);
+        house.run(&rep, |tx| activities::create(tx, patch(body))).unwrap()
+    };
+    let question = make(json!({"type": "email", "direction": "in"}));
+    make(json!({"type": "call", "direction": "out"}));
+    make(json!({"type": "other", "direction": "out"}));
+    make(json!({"type": "email"}));
+    let found = |way: &str| {
+        let of_way = query(&[("direction", way)]);
+        house.run(&rep, |tx| page::list::<Activity>(tx, &of_way)).unwrap().items
+    };
+    assert_eq!(found("in").iter().map(|it| it.id).collect::<Vec<_>>(), [question.id]);
+    assert_eq!(found("out").len(), 2);
+    let noted = patch(json!({"type": "note"}));
+    assert_eq!(bad(house.run(&rep, |tx| activities::update(tx, question.id, noted))), ["direction not_applicable"]);
+    let noted = patch(json!({"type": "note", "direction": null}));
+    assert_eq!(house.run(&rep, |tx| activities::update(tx, question.id, noted)).unwrap().fields.direction, None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the forecasts of the past would have said, and how right they would have been. Each is made with what was known
 //! on its day and nothing else; then the deals that were open on it are followed to the end of the horizon.
 
+pub mod misses;
 pub mod scores;
 pub mod slippage;
 
@@ -16,14 +17,15 @@ use crate::competing_risks::Ending;
 use crate::conversion::{Passage, Settings, StageEstimate, outlook};
 use crate::distribution::{Chance, Distribution, Portion};
 use crate::histories::{Event, State, Status, days, episodes_at, state_at};
-use crate::probability::{Prior, Probability};
+use crate::probability::{Belief, Prior, Probability};
+use misses::Miss;
 use scores::Judged;
 
 /// A way to tell a deal's win probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {
-    /// What people configured for the stage; the estimate where they did not.
+    /// What a person set for the deal, else what people configured for its stage; the estimate where nobody did.
     Configured,
     /// The share of wins among the closed deals that passed the stage.
     ClosedOnly,
@@ -62,10 +64,18 @@ pub struct Point {
     pub as_of: DateTime<Utc>,
     /// Deals that were open then.
     pub deals_count: usize,
+    /// What they were worth together.
+    pub pipeline_value: Decimal,
     /// The forecast value by each estimator.
     pub forecast_values: BTreeMap<Estimator, Decimal>,
-    /// Values not exceeded with probability .1, .5 and .9, by [`Estimator::AalenJohansen`].
+    /// Values not exceeded with probability .1, .5 and .9, by [`Estimator::AalenJohansenByAge`] and what people set for
+    /// single deals, as a forecast of that day would have told.
     pub deciles: [Decimal; 3],
+    /// The first and the last decile, moved apart by how far the forecasts before had missed, see [`misses`]; absent
+    /// where the horizon of none was over.
+    pub likely: Option<[Decimal; 2]>,
+    /// Mean and standard deviation of that distribution, in major units.
+    pub moments: (f64, f64),
     /// The ranked score of that distribution, in major units.
     pub crps: f64,
     /// The value, as it was then, of the deals that were won within the horizon.
@@ -98,6 +108,10 @@ pub struct Backtest {
     pub scores: BTreeMap<Estimator, Score>,
     /// The share of points whose actual value lay from the first to the last decile; 0.8 is honest.
     pub coverage_80: Option<f64>,
+    /// The same of [`Point::likely`].
+    pub likely_coverage_80: Option<f64>,
+    /// The error that the forecasts have in common, see [`misses::common_error`].
+    pub common_error: Option<f64>,
     /// The estimator with the smallest Brier score; the plainest at a tie.
     pub winner: Option<Estimator>,
 }
@@ -115,21 +129,49 @@ where
     let (mut points, mut judged) = (Vec::new(), BTreeMap::<Estimator, Vec<Judged>>::new());
     let spans = instants.iter().filter_map(|as_of| Some((*as_of, as_of.checked_add_signed(horizon)?)));
     for (as_of, until) in spans.filter(|(_, until)| *until <= replay.known_until) {
-        let (point, forecasts) = replay.point(as_of, until)?;
+        let (mut point, forecasts) = replay.point(as_of, until)?;
+        let over: Vec<Miss> =
+            points.iter().filter(|earlier: &&Point| earlier.as_of + horizon <= as_of).filter_map(Point::miss).collect();
+        point.likely = misses::common_error(&over).and_then(|error| point.moved_apart(error, digits(replay.currency)));
         points.push(point);
         forecasts.into_iter().for_each(|(estimator, one)| judged.entry(estimator).or_default().push(one));
     }
     let scores: BTreeMap<_, _> = judged.iter().map(|(way, rows)| (*way, score(*way, rows, &points))).collect();
-    // Of an empty pipeline everybody knows what will be won.
-    let (intervals, outcomes): (Vec<_>, Vec<_>) = points
-        .iter()
-        .filter(|point| point.deals_count > 0)
-        .map(|point| ((float(point.deciles[0]), float(point.deciles[2])), float(point.actual_value)))
-        .unzip();
-    let coverage_80 = scores::coverage(&intervals, &outcomes);
+    let coverage_80 = coverage(&points, |point| Some([point.deciles[0], point.deciles[2]]));
+    let likely_coverage_80 = coverage(&points, |point| point.likely);
+    let common_error = misses::common_error(&points.iter().filter_map(Point::miss).collect::<Vec<_>>());
     let by_brier = scores.iter().filter_map(|(way, score)| Some((*way, score.brier?)));
     let winner = by_brier.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(way, _)| way);
-    Ok(Backtest { points, scores, coverage_80, winner })
+    Ok(Backtest { points, scores, coverage_80, likely_coverage_80, common_error, winner })
+}
+
+/// The share of points whose actual value lay within their interval. Of an empty pipeline everybody knows what will be
+/// won.
+fn coverage(points: &[Point], interval: impl Fn(&Point) -> Option<[Decimal; 2]>) -> Option<f64> {
+    let judged = points.iter().filter(|point| point.deals_count > 0);
+    let (intervals, outcomes): (Vec<_>, Vec<_>) = judged
+        .filter_map(|point| Some((interval(point)?, point)))
+        .map(|([low, high], point)| ((float(low), float(high)), float(point.actual_value)))
+        .unzip();
+    scores::coverage(&intervals, &outcomes)
+}
+
+impl Point {
+    /// How far the forecast missed; nothing where there was nothing to miss.
+    fn miss(&self) -> Option<Miss> {
+        let (mean, deviation) = self.moments;
+        (mean > 0.0).then(|| Miss { mean, deviation, actual: float(self.actual_value) })
+    }
+
+    /// The outer deciles with an error that all deals have in common, within what stands in the pipeline.
+    fn moved_apart(&self, common_error: f64, digits: u32) -> Option<[Decimal; 2]> {
+        let (mean, deviation) = self.moments;
+        let moved = |decile: Decimal| {
+            let at = misses::moved(float(decile), mean, deviation, common_error);
+            Decimal::from_f64_retain(at.clamp(0.0, float(self.pipeline_value))).map(|at| at.round_dp(digits))
+        };
+        Some([moved(self.deciles[0])?, moved(self.deciles[2])?])
+    }
 }
 
 /// An open deal of the past, and whether it was won within the horizon.
@@ -143,6 +185,16 @@ struct Learnt {
     passages: Vec<Passage>,
     estimate: StageEstimate,
     configured: Option<f64>,
+    /// What is believed of deals that have stood long, by the landmarks, ascending.
+    aged: Vec<(f64, Belief)>,
+}
+
+impl Learnt {
+    /// What is believed at the largest landmark that a deal in the stage for `age` days has passed.
+    fn at_age(&self, age: f64) -> Belief {
+        let passed = self.aged.iter().rev().find(|(landmark, _)| *landmark <= age);
+        passed.map_or_else(|| self.estimate.belief(), |(_, belief)| *belief)
+    }
 }
 
 impl<S, F> Replay<'_, S, F>
@@ -160,10 +212,11 @@ where
         let learnt = self.learn(&followed, as_of);
         let mut judged = Vec::with_capacity(followed.len() * Estimator::ALL.len());
         let mut sums: BTreeMap<Estimator, ExactSum> = BTreeMap::new();
-        let mut actual = ExactSum::default();
+        let (mut actual, mut pipeline) = (ExactSum::default(), ExactSum::default());
         for deal in &followed {
             let value = deal.state.value.unwrap_or_default();
             actual.add(&[value, Decimal::from(u8::from(deal.was_won))]);
+            pipeline.add(&[value]);
             for way in Estimator::ALL {
                 let probability = self.estimate(way, &learnt[&deal.state.stage], &deal.state, as_of);
                 judged.push((way, Judged { probability, happened: deal.was_won }));
@@ -171,7 +224,7 @@ where
                 sums.entry(way).or_default().add(&[value, exact]);
             }
         }
-        let distribution = self.distribution(&followed, &learnt)?;
+        let distribution = self.distribution(&followed, &learnt, as_of)?;
         let actual_value = actual.rounded(self.currency)?;
         let digits = digits(self.currency);
         let minor = 10_f64.powi(digits as i32);
@@ -180,8 +233,11 @@ where
         let point = Point {
             as_of,
             deals_count: followed.len(),
+            pipeline_value: pipeline.rounded(self.currency)?,
             forecast_values: forecast_values.collect::<Result<_, AmountError>>()?,
             deciles: [0.1, 0.5, 0.9].map(decile),
+            likely: None,
+            moments: (distribution.mean() / minor, distribution.deviation() / minor),
             crps: scores::crps(&distribution, float(actual_value) * minor) / minor,
             actual_value,
         };
@@ -199,7 +255,10 @@ where
                 let passages: Vec<Passage> = episodes.iter().filter_map(|episode| episode.passage(stage)).collect();
                 let configured = (self.configured)(stage, as_of).map(Probability::to_f64);
                 let estimate = StageEstimate::fit(&passages, configured, &settings);
-                Learnt { passages, estimate, configured }
+                let prior = Prior::configured(configured, self.settings.prior_strength);
+                let ahead = |age: f64| outlook(&passages, age, settings.horizon_days, prior).belief;
+                let aged = self.settings.landmarks.iter().map(|age| (*age, ahead(*age))).collect();
+                Learnt { passages, estimate, configured, aged }
             });
         }
         learnt
@@ -208,15 +267,12 @@ where
     fn estimate(&self, way: Estimator, learnt: &Learnt, state: &State<S>, as_of: DateTime<Utc>) -> f64 {
         let plain = learnt.estimate.belief().mean();
         match way {
-            Estimator::Configured => learnt.configured.unwrap_or(plain),
+            Estimator::Configured => {
+                state.own_probability.map(Probability::to_f64).or(learnt.configured).unwrap_or(plain)
+            }
             Estimator::ClosedOnly => closed_only(&learnt.passages).or(learnt.configured).unwrap_or(plain),
             Estimator::AalenJohansen => plain,
-            Estimator::AalenJohansenByAge => {
-                let age = days(as_of - state.stage_entered_at);
-                let landmark = self.settings.landmarks.iter().copied().filter(|at| *at <= age).fold(0.0, f64::max);
-                let prior = Prior::configured(learnt.configured, self.settings.prior_strength);
-                outlook(&learnt.passages, landmark, f64::from(self.horizon_days), prior).probability()
-            }
+            Estimator::AalenJohansenByAge => learnt.at_age(days(as_of - state.stage_entered_at)).mean(),
         }
     }
 
@@ -224,19 +280,28 @@ where
         &self,
         followed: &[Followed<S>],
         learnt: &BTreeMap<S, Learnt>,
+        as_of: DateTime<Utc>,
     ) -> Result<Distribution, AmountError> {
-        let mut values: BTreeMap<&S, Vec<u64>> = BTreeMap::new();
+        let mut portions: BTreeMap<Class<'_, S>, (Chance, Vec<u64>)> = BTreeMap::new();
         for deal in followed {
-            if let Some(value) = deal.state.value {
-                let units = Amount::new(value, self.currency)?.minor_units()?;
-                values.entry(&deal.state.stage).or_default().push(units);
-            }
+            let Some(value) = deal.state.value else { continue };
+            let units = Amount::new(value, self.currency)?.minor_units()?;
+            let age = days(as_of - deal.state.stage_entered_at);
+            let passed = self.settings.landmarks.iter().filter(|landmark| **landmark <= age).count();
+            let own = deal.state.own_probability;
+            let (_, values) = portions.entry((&deal.state.stage, passed, own)).or_insert_with(|| {
+                let shared = || Chance::Shared(learnt[&deal.state.stage].at_age(age));
+                (own.map_or_else(shared, |own| Chance::Known(own.to_f64())), Vec::new())
+            });
+            values.push(units);
         }
-        let portion =
-            |(stage, values): (&S, Vec<u64>)| Portion::new(Chance::Shared(learnt[stage].estimate.belief()), values);
-        Ok(Distribution::of(&values.into_iter().map(portion).collect::<Vec<_>>()))
+        let portions = portions.into_values().map(|(chance, values)| Portion::new(chance, values));
+        Ok(Distribution::of(&portions.collect::<Vec<_>>()))
     }
 }
+
+/// What deals share that have one chance: the stage, how many landmarks their age has passed, and a probability of their own.
+type Class<'s, S> = (&'s S, usize, Option<Probability>);
 
 /// The deal as it stood, if it was open. It counts as won when it stood won at the end: what happened to it later
 /// changes nothing.

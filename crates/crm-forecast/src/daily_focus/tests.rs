@@ -10,19 +10,8 @@ fn today() -> NaiveDate {
 fn candidate(id: u32, probable_value: i64) -> Candidate<u32, &'static str> {
     let probable_value = probable_value.into();
     Candidate {
-        id,
-        overdue_task: None,
-        task_due_today: None,
-        unanswered_inbound: None,
-        unprepared_meeting: None,
-        expected_close_on: None,
-        stage_age: None,
-        untouched_days: None,
-        hot_lead_score: None,
-        is_review_missing: false,
         figures: Some(Figures { probable_value, probability: 0.5, probability_last_week: Some(0.5) }),
-        is_mail_suppressed: false,
-        is_excluded: false,
+        ..Candidate::blank(id)
     }
 }
 
@@ -57,6 +46,13 @@ fn each_reason_has_its_points() {
         ("no review", Candidate { is_review_missing: true, ..plain.clone() }, 35),
         ("age at the limit", Candidate { stage_age: Some((30.0, 30.0)), ..plain.clone() }, 15),
         ("age over it", Candidate { stage_age: Some((31.0, 30.0)), ..plain.clone() }, 30),
+        ("overstayed", Candidate { overstayed: Some((30, 30)), ..plain.clone() }, 30),
+        (
+            "overstayed and over the age of won deals, told once",
+            Candidate { overstayed: Some((31, 30)), stage_age: Some((31.0, 30.0)), ..plain.clone() },
+            30,
+        ),
+        ("decision awaited", Candidate { decision_awaited_days: Some(0), ..plain.clone() }, 45),
         ("fell by ten", Candidate { figures: figures(0.6), ..plain.clone() }, 15),
         ("fell by eleven", Candidate { figures: figures(0.61), ..plain.clone() }, 25),
         ("capped", Candidate { unanswered_inbound: Some(("m1", 9.0)), task_due_today: Some("t2"), ..late }, 100),
@@ -86,6 +82,47 @@ fn excluded_items_and_suppressed_mail_are_left_out() {
     assert_eq!(score_of_first(plain), None);
 }
 
+/// What presses for a candidate now, taken off the list.
+fn dismissed(candidate: &Candidate<u32, &'static str>) -> Candidate<u32, &'static str> {
+    let dismissal = Dismissal {
+        version: candidate.version,
+        touched_at: candidate.touched_at,
+        grounds: grounds(candidate, today()),
+    };
+    Candidate { dismissal: Some(dismissal), ..candidate.clone() }
+}
+
+#[test]
+fn what_is_dismissed_comes_back_when_something_changes() {
+    let touched = Some("2025-05-01T09:00:00Z".parse().unwrap());
+    let pressing = Candidate {
+        overdue_task: Some(("t1", 2)),
+        untouched_days: Some(20),
+        version: 3,
+        touched_at: touched,
+        ..candidate(1, 500)
+    };
+    let off = dismissed(&pressing);
+    let codes: Vec<_> = off.dismissal.as_ref().unwrap().grounds.iter().map(|ground| ground.code).collect();
+    assert_eq!(codes, [ReasonCode::TaskOverdue, ReasonCode::Untouched], "its rank is no ground");
+    let later = Some("2025-06-01T09:00:00Z".parse().unwrap());
+    let cases = [
+        ("as it was", off.clone(), true),
+        ("days later", Candidate { overdue_task: Some(("t1", 9)), untouched_days: Some(27), ..off.clone() }, true),
+        ("a ground is gone", Candidate { overdue_task: None, ..off.clone() }, true),
+        ("worth more than the others", Candidate { figures: candidate(1, 9_000).figures, ..off.clone() }, true),
+        ("edited", Candidate { version: 4, ..off.clone() }, false),
+        ("touched", Candidate { touched_at: later, ..off.clone() }, false),
+        ("another task", Candidate { overdue_task: Some(("t2", 2)), ..off.clone() }, false),
+        ("a new ground", Candidate { task_due_today: Some("t3"), ..off.clone() }, false),
+        ("its close day comes near", Candidate { expected_close_on: Some(today()), ..off.clone() }, false),
+    ];
+    for (name, first, is_off) in cases {
+        assert_eq!(first.is_dismissed(today()), is_off, "{name}");
+        assert_eq!(score_of_first(first).is_none(), is_off, "{name}");
+    }
+}
+
 #[test]
 fn ties_go_to_the_larger_value_and_then_to_the_smaller_id() {
     let due = |id, value| Candidate { task_due_today: Some("t"), ..candidate(id, value) };
@@ -100,6 +137,25 @@ fn ties_go_to_the_larger_value_and_then_to_the_smaller_id() {
 }
 
 proptest! {
+    #[test]
+    fn a_dismissal_hides_its_item_and_no_other(
+        rows in prop::collection::vec((0_i64..50, any::<bool>(), any::<bool>(), 0_i64..20), 1..10),
+        chosen in any::<prop::sample::Index>(),
+    ) {
+        let mut candidates: Vec<_> = rows.iter().enumerate().map(|(id, (value, overdue, waits, days))| Candidate {
+            overdue_task: overdue.then_some(("t", 1)),
+            decision_awaited_days: waits.then_some(1),
+            expected_close_on: Some(today() + chrono::TimeDelta::days(*days)),
+            ..candidate(id as u32, *value)
+        }).collect();
+        let before = daily_focus(&candidates, today());
+        let chosen = chosen.index(candidates.len());
+        candidates[chosen] = dismissed(&candidates[chosen]);
+        let after = daily_focus(&candidates, today());
+        let others: Vec<_> = before.into_iter().filter(|item| item.id != chosen as u32).collect();
+        prop_assert_eq!(after, others);
+    }
+
     #[test]
     fn the_list_is_short_sorted_and_does_not_depend_on_order(
         rows in prop::collection::vec((0_i64..50, any::<bool>(), any::<bool>(), 0_i64..20), 0..40),

@@ -13,7 +13,10 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::histories::{Change, Event, Status};
+use crate::{
+    histories::{Change, Event, Status},
+    probability::Probability,
+};
 
 /// Deals whose histories are read by one statement.
 pub(super) const CHUNK: usize = 500;
@@ -29,6 +32,8 @@ pub(super) struct DealState {
     pub(super) business_unit_id: Option<Uuid>,
     pub(super) owner_id: Option<Uuid>,
     pub(super) expected_close_on: Option<NaiveDate>,
+    /// The win probability that a person set.
+    own_probability: Option<Decimal>,
     closed_at: Option<DateTime<Utc>>,
 }
 
@@ -52,7 +57,7 @@ struct Row {
 }
 
 /// The fields that a [`DealState`] is made of, when the deal began, and the mark of a deletion.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "status",
     "value",
     "currency",
@@ -61,6 +66,7 @@ const FIELDS: [&str; 11] = [
     "businessUnitId",
     "ownerId",
     "expectedCloseDate",
+    "probability",
     "closedAt",
     "createdAt",
     DELETED,
@@ -80,22 +86,31 @@ impl DealState {
             business_unit_id: None,
             owner_id: None,
             expected_close_on: None,
+            own_probability: None,
             closed_at: None,
         }
     }
 
-    /// Is it the same but for the instant of its close?
+    /// Is it the same but for the instant of its close and what somebody thinks of it?
     pub(super) fn looks_like(&self, other: &Self) -> bool {
-        Self { closed_at: None, ..self.clone() } == Self { closed_at: None, ..other.clone() }
+        let plain = |state: &Self| Self { closed_at: None, own_probability: None, ..state.clone() };
+        plain(self) == plain(other)
+    }
+
+    /// The win probability that a person set.
+    fn own_probability(&self) -> Option<Probability> {
+        self.own_probability.and_then(|own| Probability::new(own).ok())
     }
 
     /// Takes back a change.
     fn set(&mut self, field: &str, old: &Value) {
         let text = || old.as_str().unwrap_or_default();
         let id = || text().parse::<Uuid>().ok();
+        let number = || Some(old).filter(|old| !old.is_null()).and_then(|old| old.to_string().parse().ok());
         match field {
             "status" => self.status = status(text()),
-            "value" => self.value = Some(old).filter(|old| !old.is_null()).and_then(|old| old.to_string().parse().ok()),
+            "value" => self.value = number(),
+            "probability" => self.own_probability = number(),
             "currency" => self.currency = text().to_owned(),
             "pipelineId" => self.pipeline_id = id().unwrap_or_default(),
             "stageId" => self.stage_id = id().unwrap_or_default(),
@@ -162,6 +177,7 @@ type PresentTypes = (
     st::Nullable<st::Uuid>,
     st::Nullable<st::Uuid>,
     st::Nullable<st::Date>,
+    st::Nullable<st::Numeric>,
     st::Nullable<st::Timestamptz>,
     st::Timestamptz,
 );
@@ -176,6 +192,7 @@ type PresentRow = (
     Option<Uuid>,
     Option<Uuid>,
     Option<NaiveDate>,
+    Option<Decimal>,
     Option<DateTime<Utc>>,
     DateTime<Utc>,
 );
@@ -185,13 +202,14 @@ fn present(tx: &mut Tx<'_>, deals: &[Uuid]) -> Result<BTreeMap<Uuid, Present>> {
     let rows: Vec<PresentRow> = tx
         .sql::<PresentTypes>(
             "SELECT id, status, value, currency, pipeline_id, stage_id, business_unit_id, owner_id, \
-             expected_close_date, closed_at, created_at FROM deals WHERE organization_id = {org} AND id = ANY({})",
+             expected_close_date, probability, closed_at, created_at FROM deals WHERE organization_id = {org} AND id = ANY({})",
         )
         .with(|s| s.bind(deals.to_vec()))
         .all(tx)?;
     let present = |row: PresentRow| {
-        let (id, is, value, currency, pipeline_id, stage_id, business_unit_id, owner_id, close, closed_at, began) = row;
-        let (status, expected_close_on) = (status(&is), close);
+        let (id, is, value, currency, pipeline_id, stage_id, business_unit_id, owner_id, close, own, closed_at, began) =
+            row;
+        let (status, expected_close_on, own_probability) = (status(&is), close, own);
         let state = DealState {
             status,
             value,
@@ -201,6 +219,7 @@ fn present(tx: &mut Tx<'_>, deals: &[Uuid]) -> Result<BTreeMap<Uuid, Present>> {
             business_unit_id,
             owner_id,
             expected_close_on,
+            own_probability,
             closed_at,
         };
         (id, (began, state))
@@ -292,7 +311,8 @@ impl DealHistory {
 /// The events of a deal's beginning.
 fn began(state: &DealState, value: Option<Decimal>) -> Vec<Change<Uuid>> {
     let created = Change::Created { stage: state.stage_id, value, expected_close_on: state.expected_close_on };
-    std::iter::once(created).chain(closed(state.status)).collect()
+    let estimated = state.own_probability.map(|_| Change::Estimated(state.own_probability()));
+    std::iter::once(created).chain(estimated).chain(closed(state.status)).collect()
 }
 
 fn closed(status: Status) -> Option<Change<Uuid>> {
@@ -312,6 +332,9 @@ fn changes(before: &DealState, after: &DealState, worth: &dyn Fn(&DealState) -> 
     }
     if before.expected_close_on != after.expected_close_on {
         changes.push(Change::Rescheduled(after.expected_close_on));
+    }
+    if before.own_probability != after.own_probability {
+        changes.push(Change::Estimated(after.own_probability()));
     }
     let is_transferred = before.pipeline_id != after.pipeline_id;
     match (before.status, after.status) {

@@ -56,6 +56,10 @@ pub struct StaleDeal {
     pub stage_name: String,
     /// Whole days in the stage.
     pub days_in_stage: i64,
+    /// Days that the stage allows altogether, where it names any.
+    pub max_days_in_stage: Option<u32>,
+    /// Has it stood in its stage for as long as the stage allows, or longer?
+    pub is_overstayed: bool,
     /// Who works it.
     pub owner_id: Option<Id<User>>,
     /// Their name.
@@ -90,7 +94,7 @@ const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals
 }
 
 /// The members that would tell what the caller does not see of the deals.
-pub const REVEALS: [Reveals; 18] = [
+pub const REVEALS: [Reveals; 20] = [
     tells("title", &["title"]),
     tells("daysSinceUpdate", &["lastActivityAt", "stageEnteredAt"]),
     tells("value", &["value"]),
@@ -99,6 +103,8 @@ pub const REVEALS: [Reveals; 18] = [
     tells("stageId", &["stageId"]),
     tells("stageName", &["stageId"]),
     tells("daysInStage", &["stageEnteredAt"]),
+    tells("maxDaysInStage", &["stageId"]),
+    tells("isOverstayed", &["stageId", "stageEnteredAt"]),
     tells("ownerId", &["ownerId"]),
     tells("ownerName", &["ownerId"]),
     tells("businessUnitId", &["businessUnitId"]),
@@ -120,6 +126,8 @@ pub struct StaleQuery {
     pub exclude_scheduled: bool,
     /// True to tell of deals too that somebody has snoozed.
     pub include_snoozed: bool,
+    /// True to tell of deals too that were touched but have stood in their stage longer than it allows.
+    pub include_overstayed: bool,
 }
 
 /// Stale deals, most stale first. `page` holds the list's parameters: `limit` and `cursor` are read, and a cursor fits
@@ -165,6 +173,7 @@ struct Row {
     stage_id: Id<Stage>,
     stage_name: String,
     rotten_after_days: Option<i32>,
+    max_days_in_stage: Option<i32>,
     owner_id: Option<Id<User>>,
     owner_name: Option<String>,
     business_unit_id: Option<Id<BusinessUnit>>,
@@ -185,6 +194,7 @@ type RowTypes = (
     st::Uuid,
     st::Text,
     st::Nullable<st::Integer>,
+    st::Nullable<st::Integer>,
     st::Nullable<st::Uuid>,
     st::Nullable<st::Text>,
     st::Nullable<st::Uuid>,
@@ -198,8 +208,8 @@ type RowTypes = (
 
 /// The touch is computed in the inner statement, so that it is written down once.
 const STALE: &str = concat!(
-    "SELECT t.id, t.title, t.value, t.currency, t.pipeline_id, t.stage_id, s.name, s.rotten_after_days, t.owner_id, \
-     u.name, t.business_unit_id, t.expected_close_date, t.last_activity_at, t.stage_entered_at, t.touched_at, \
+    "SELECT t.id, t.title, t.value, t.currency, t.pipeline_id, t.stage_id, s.name, s.rotten_after_days, s.max_days_in_stage, \
+     t.owner_id, u.name, t.business_unit_id, t.expected_close_date, t.last_activity_at, t.stage_entered_at, t.touched_at, \
      t.stale_snoozed_until, \
      (SELECT min(k.due_at) FROM tasks k WHERE k.organization_id = t.organization_id AND k.deal_id = t.id \
       AND k.status = 'open' AND k.due_at > {}) \
@@ -208,7 +218,8 @@ const STALE: &str = concat!(
     " AND d.status = 'open') t \
      JOIN stages s ON s.organization_id = t.organization_id AND s.id = t.stage_id \
      LEFT JOIN users u ON u.organization_id = t.organization_id AND u.id = t.owner_id \
-     WHERE t.touched_at <= {} - make_interval(secs => coalesce({}, s.rotten_after_days, {}) * 86400.0) \
+     WHERE (t.touched_at <= {} - make_interval(secs => coalesce({}, s.rotten_after_days, {}) * 86400.0) \
+      OR {} AND t.stage_entered_at <= {} - make_interval(secs => s.max_days_in_stage * 86400.0)) \
      AND (t.touched_at, t.id) > (coalesce({}, '-infinity'), {}) \
      AND ({} OR t.stale_snoozed_until IS NULL OR t.stale_snoozed_until <= {}) \
      AND ({} OR NOT EXISTS (SELECT FROM tasks k WHERE k.organization_id = t.organization_id AND k.deal_id = t.id \
@@ -231,6 +242,7 @@ fn rows(
         .sql::<RowTypes>(STALE)
         .with(|s| filter.bind(ctx, s.bind(ctx.now)))
         .with(|s| s.bind(ctx.now).bind(query.days_inactive.map(days)).bind(days(DEFAULT_THRESHOLD_DAYS)))
+        .with(|s| s.bind(query.include_overstayed).bind(ctx.now))
         .with(|s| {
             s.bind(after)
                 .bind(id)
@@ -256,10 +268,10 @@ impl Row {
         let limits = Limits {
             asked_days: query.days_inactive,
             stale_after_days: self.rotten_after_days.and_then(|days| u32::try_from(days).ok()),
+            max_days_in_stage: self.max_days_in_stage.and_then(|days| u32::try_from(days).ok()),
             exclude_scheduled: query.exclude_scheduled,
-            ..Limits::default()
         };
-        let Assessment { days_since_touch, threshold_days, threshold_source, days_in_stage, .. } =
+        let Assessment { days_since_touch, threshold_days, threshold_source, days_in_stage, is_overstayed, .. } =
             assess(&watched, &limits, now);
         let snoozed_until = self.snoozed_until.filter(|until| *until > now);
         let (last_touch, snooze) = clock.unzip();
@@ -275,6 +287,8 @@ impl Row {
             stage_id: self.stage_id,
             stage_name: self.stage_name,
             days_in_stage,
+            max_days_in_stage: limits.max_days_in_stage,
+            is_overstayed,
             owner_id: self.owner_id,
             owner_name: self.owner_name,
             business_unit_id: self.business_unit_id,

@@ -42,6 +42,8 @@ struct MailEvent {
     fate: Fate,
     subject: &'static str,
     told_as: Option<&'static str>,
+    /// `in` where it is a message of theirs.
+    direction: Option<&'static str>,
     ends_contact: bool,
 }
 
@@ -51,6 +53,7 @@ const MAIL_EVENTS: [MailEvent; 4] = [
         fate: Fate::Delivered,
         subject: "A mail was delivered",
         told_as: None,
+        direction: None,
         ends_contact: false,
     },
     MailEvent {
@@ -58,6 +61,7 @@ const MAIL_EVENTS: [MailEvent; 4] = [
         fate: Fate::Bounced,
         subject: "A mail came back",
         told_as: Some("email.bounced"),
+        direction: None,
         ends_contact: false,
     },
     MailEvent {
@@ -65,6 +69,7 @@ const MAIL_EVENTS: [MailEvent; 4] = [
         fate: Fate::Complained,
         subject: "A mail was reported as unwanted",
         told_as: Some("email.complained"),
+        direction: None,
         ends_contact: true,
     },
     MailEvent {
@@ -72,6 +77,7 @@ const MAIL_EVENTS: [MailEvent; 4] = [
         fate: Fate::Replied,
         subject: "A mail was replied to",
         told_as: Some("email.replied"),
+        direction: Some("in"),
         ends_contact: false,
     },
 ];
@@ -135,6 +141,7 @@ fn note(
     let body = if reason.is_empty() { Value::Null } else { reason.into() };
     let given = [
         ("type", json!("email")),
+        ("direction", json!(event.direction)),
         ("subject", json!(event.subject)),
         ("body", body),
         ("occurredAt", json!(told.at)),

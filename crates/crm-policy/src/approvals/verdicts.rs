@@ -123,14 +123,14 @@ fn standing(tx: &mut Tx<'_>, kind: &Kind, approval: &Approval) -> Result<Option<
 }
 
 /// Refuses what was asked of a record that has changed in one of those fields since.
-fn check_fresh(approval: &Approval, standing: Option<&Map<String, Value>>) -> Result<()> {
+pub(super) fn check_fresh(approval: &Approval, standing: Option<&Map<String, Value>>) -> Result<()> {
     let Some(standing) = standing else { return Ok(()) };
     let fresh = changes(approval).all(|(name, old, _)| value(standing, name) == *old);
     if fresh { Ok(()) } else { Err(stale()) }
 }
 
 /// May who decides do it too? Needing an approval of their own does not keep them from giving one.
-fn check_may_decide(
+pub(super) fn check_may_decide(
     tx: &Tx<'_>,
     kind: &Kind,
     approval: &Approval,

@@ -2,7 +2,8 @@
 //!
 //! Each forecast knows what was known on its day: the deals as they stood, the stages' probabilities as they were set, the
 //! outcomes up to then. Values in other currencies count at today's exchange rate on every day alike, so that a change of
-//! rates is not taken for an error. Deals that were deleted since are not replayed.
+//! rates is not taken for an error. Deals that were deleted since were in the forecasts of their time: they are replayed as they
+//! stood, and count as not won from their deletion on.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +19,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::told::Told;
 use super::{
     Days, DealFilter, check_may_view,
-    deal_histories::{self, CHUNK, DealHistory},
-    deals_in_question,
-    exchange::{Exchange, LeftOut, Unconverted},
+    exchange::{Exchange, Unconverted},
     four_digits, internal, money,
 };
 use crate::{
@@ -31,6 +31,8 @@ use crate::{
     histories::Event,
     probability::Probability,
 };
+
+mod told;
 
 /// Forecasts that one question replays at most.
 const MOST_POINTS: usize = 120;
@@ -138,8 +140,21 @@ pub struct BacktestPoint {
     pub p50: Money,
     /// With probability 0.9 no more than this would be won.
     pub p90: Money,
+    /// P10 and P90, moved apart by how far the forecasts before had missed beyond their own intervals; absent where the
+    /// horizon of none was over by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub likely: Option<LikelyValue>,
     /// The value, as it was then, of the deals that were won within the horizon.
     pub actual_value: Money,
+}
+
+/// What would be won with a probability of 80 %, errors of the past taken into account.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct LikelyValue {
+    /// With probability 0.1 less than this would be won.
+    pub low: Money,
+    /// With probability 0.1 more than this would be won.
+    pub high: Money,
 }
 
 /// How right the forecasts were.
@@ -152,6 +167,13 @@ pub struct BacktestMetrics {
     /// The share of forecasts whose actual value lay from P10 to P90; 0.8 is honest.
     #[serde(rename = "coverage80")]
     pub coverage_80: Option<f64>,
+    /// The same of the points' `likely` values.
+    #[serde(rename = "likelyCoverage80")]
+    pub likely_coverage_80: Option<f64>,
+    /// By how much forecasts missed beyond what their own distributions allow for, as a share of what they said: the
+    /// standard deviation of a factor that all deals of a period have in common.
+    #[serde(rename = "commonError")]
+    pub common_error: Option<f64>,
 }
 
 /// How right values and probabilities were; a measure is absent where it is not defined.
@@ -258,45 +280,6 @@ fn instants(from: NaiveDate, to: NaiveDate, step: Step, zone: Tz) -> Result<Vec<
     Ok(days.into_iter().filter_map(beginning).map(|at| at.to_utc()).collect())
 }
 
-/// The histories of the deals in question, with values in the organization's currency.
-struct Told {
-    by_pipeline: BTreeMap<Uuid, Vec<Vec<Event<Uuid>>>>,
-    /// The currencies that were converted.
-    currencies: BTreeMap<Currency, ()>,
-    left_out: LeftOut,
-}
-
-impl Told {
-    fn read(tx: &mut Tx<'_>, filter: &DealFilter, exchange: &Exchange) -> Result<Self> {
-        const DEALS: &str = concat!("SELECT d.id FROM deals d WHERE ", deals_in_question!(), " ORDER BY d.id");
-        let ctx = tx.ctx;
-        let deals: Vec<Uuid> = tx.sql::<st::Uuid>(DEALS).with(|s| filter.bind(ctx, s)).all(tx)?;
-        let mut told = Self { by_pipeline: BTreeMap::new(), currencies: BTreeMap::new(), left_out: LeftOut::default() };
-        for chunk in deals.chunks(CHUNK) {
-            deal_histories::read(tx, chunk)?.iter().for_each(|history| told.add(history, exchange));
-        }
-        Ok(told)
-    }
-
-    fn add(&mut self, history: &DealHistory, exchange: &Exchange) {
-        let Some((_, last)) = history.states.last() else { return };
-        let rates: BTreeMap<&str, (Currency, Option<Decimal>)> = history
-            .states
-            .iter()
-            .filter_map(|(_, state)| Some((state.currency.as_str(), state.currency.parse::<Currency>().ok()?)))
-            .map(|(code, currency)| (code, (currency.clone(), exchange.rate(&currency))))
-            .collect();
-        if let Some((currency, _)) = rates.values().find(|(_, rate)| rate.is_none()) {
-            return self.left_out.add(currency, 1, last.value.unwrap_or_default());
-        }
-        let foreign = rates.values().filter(|(currency, _)| *currency != exchange.currency);
-        self.currencies.extend(foreign.map(|(currency, _)| (currency.clone(), ())));
-        let worth =
-            |state: &deal_histories::DealState| state.value?.checked_mul(rates.get(state.currency.as_str())?.1?);
-        self.by_pipeline.entry(last.pipeline_id).or_default().push(history.events(&worth));
-    }
-}
-
 /// The stages' configured probabilities at any instant.
 struct Probabilities {
     present: BTreeMap<Uuid, Decimal>,
@@ -342,8 +325,13 @@ fn point(point: &Point) -> Result<BacktestPoint> {
         p10: money(p10)?,
         p50: money(p50)?,
         p90: money(p90)?,
+        likely: point.likely.map(likely).transpose()?,
         actual_value: money(point.actual_value)?,
     })
+}
+
+fn likely([low, high]: [Decimal; 2]) -> Result<LikelyValue> {
+    Ok(LikelyValue { low: money(low)?, high: money(high)? })
 }
 
 fn metrics(seen: &Backtest) -> BacktestMetrics {
@@ -352,6 +340,8 @@ fn metrics(seen: &Backtest) -> BacktestMetrics {
         expected: of(Estimator::Configured),
         probable: of(Estimator::AalenJohansenByAge),
         coverage_80: seen.coverage_80.map(four_digits),
+        likely_coverage_80: seen.likely_coverage_80.map(four_digits),
+        common_error: seen.common_error.map(four_digits),
     }
 }
 

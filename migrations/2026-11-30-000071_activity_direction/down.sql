@@ -1,0 +1,2 @@
+DROP INDEX activities_inbound_idx;
+ALTER TABLE activities DROP COLUMN direction;

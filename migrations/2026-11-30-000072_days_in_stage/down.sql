@@ -1,0 +1,1 @@
+ALTER TABLE stages DROP COLUMN max_days_in_stage;
