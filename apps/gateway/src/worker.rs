@@ -3,6 +3,7 @@ use std::{io, sync::Arc};
 
 use crm_core::{
     alerts::AlertNotification,
+    custom_fields::RemoveValues,
     database::Database,
     gate::Gates,
     history::HistoryVerification,
@@ -30,6 +31,7 @@ pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
         .register::<AlertNotification>()
         .register::<ImportJob>()
         .register::<RevertJob>()
+        .register::<RemoveValues>()
         .register::<ExpiryJob>()
         .recurring::<Pruning>()
         .recurring::<HistoryVerification>()

@@ -1,5 +1,7 @@
 //! Fields that an organization adds to its leads, companies, contacts and deals.
 
+mod removal;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,8 @@ use crate::{
     schema::custom_fields,
     select::Condition,
 };
+
+pub use removal::{RemoveValues, delete};
 
 /// The member of a record that holds them, by key.
 pub const MEMBER: &str = "customFields";
@@ -114,7 +118,11 @@ impl Record for CustomField {
     record_rows!(CustomFieldFields, custom_fields);
 
     fn check_new(tx: &mut Tx<'_>, draft: &mut Draft<Self>) -> Result<()> {
-        let kind = draft.fields().entity_type.clone();
+        let (kind, key) = (draft.fields().entity_type.clone(), draft.fields().key.clone());
+        if removal::is_under_way(tx, &kind, &key)? {
+            let message = "The values of a deleted field of this key are still being removed; try again in a minute.";
+            draft.refuse("key", "still_in_use", message);
+        }
         let same = tx.records::<Self>().and(Condition::Compare("entity_type".into(), "=", kind.as_str().into()));
         let there: i64 = diesel::RunQueryDsl::get_result(same.count(), tx.conn())?;
         if there >= MOST {

@@ -15,7 +15,7 @@ use crate::{Ctx, business_units::BusinessUnit, record::Record, statement::Bind};
 /// One condition on a column of the table that is read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
-    /// `column op value`, with one of `= <> < <= > >= @> LIKE ILIKE ~`.
+    /// `column op value`, with one of `= <> < <= > >= @> ? LIKE ILIKE ~`.
     Compare(Cow<'static, str>, &'static str, Bind),
     /// `column = ANY(values)`.
     AnyOf(&'static str, Bind),

@@ -9,6 +9,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     Resource::<CustomField> {
         writes: Access::Manager,
         update: custom_fields::update,
+        delete: custom_fields::delete,
         ..Resource::plain("/api/custom-fields", "/api/custom-fields/{id}", "Configuration", "a custom field")
     }
     .endpoints()

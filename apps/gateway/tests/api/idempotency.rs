@@ -129,7 +129,7 @@ fn where_nothing_can_be_kept_a_key_is_passed_over() {
     assert_ne!(first["accessToken"], second["accessToken"], "each sign-in is a session");
     let refresh = json!({"refreshToken": first["refreshToken"]});
     keyed(server.nobody(), "/api/auth/refresh", KEY, &refresh).expect(200);
-    assert_eq!(keyed(server.nobody(), "/api/auth/refresh", KEY, &refresh).refused(401), "reused_token");
+    assert_eq!(keyed(server.nobody(), "/api/auth/refresh", KEY, &refresh).refused(401), "invalid_token");
     let token = second["accessToken"].as_str().unwrap();
     let new = json!({"currentPassword": crm_core::testing::PASSWORD, "newPassword": "another long enough one"});
     let change = || keyed(server.with(token), "/api/auth/password", KEY, &new);

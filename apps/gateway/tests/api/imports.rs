@@ -10,7 +10,7 @@ use crate::client::{Client, Reply, Server};
 
 const COMPANIES: &str = "Name;Umsatz;Land\r\nAcme;1.234,50;GB\r\nGlobex;7;DE\r\nAcme;1;GB\r\nNowhere;many;XX\r\n";
 
-fn work(server: &Server) -> Running {
+pub(crate) fn work(server: &Server) -> Running {
     worker::start(server.door.database().clone(), Arc::new(Roles)).unwrap()
 }
 

@@ -1,7 +1,9 @@
 //! Leads over HTTP.
-use serde_json::json;
+use std::time::Duration;
 
-use crate::client::Server;
+use serde_json::{Value, json};
+
+use crate::{client::Server, imports};
 
 #[test]
 fn a_lead_belongs_to_who_makes_it_and_needs_a_name() {
@@ -106,4 +108,36 @@ fn custom_fields_are_checked_and_found() {
         server.rep().patch(&path, &json!({"customFields": {"seats": null}})).bad_fields(),
         ["customFields.seats"]
     );
+}
+
+#[test]
+fn a_deleted_custom_field_leaves_the_records_with_a_word_in_their_history() {
+    let server = Server::start();
+    let seats = json!({"entityType": "lead", "key": "seats", "label": "Seats", "type": "number"});
+    let made = server.manager().post("/api/custom-fields", &seats).expect(201);
+    let lead = |values: Value| {
+        let made = server.rep().post("/api/leads", &json!({"lastName": "x", "customFields": values})).expect(201);
+        format!("/api/leads/{}", made["lead"]["id"].as_str().unwrap())
+    };
+    let (with, without) = (lead(json!({"seats": 12})), lead(json!({})));
+    let field = format!("/api/custom-fields/{}", made["customField"]["id"].as_str().unwrap());
+    server.manager().delete(&field).expect(204);
+    assert_eq!(server.manager().post("/api/custom-fields", &seats).bad_fields(), ["key"], "its values are still there");
+    let worker = imports::work(&server);
+    let is_gone = || server.rep().get(&with).expect(200)["lead"]["customFields"] == json!({});
+    assert!((0..200).any(|_| is_gone() || {
+        std::thread::sleep(Duration::from_millis(50));
+        false
+    }));
+    let told = server.rep().get(&with.replace("/api/leads", "/api/field-history/lead")).expect(200);
+    let row = &told["fieldHistory"][0];
+    assert_eq!(row["fieldName"], "customFields.seats");
+    assert_eq!([&row["oldValue"], &row["newValue"]], [&json!(12), &json!(null)]);
+    assert_eq!(server.rep().get(&without).expect(200)["lead"]["version"], 1, "what has no value is left alone");
+    let again = || server.manager().post("/api/custom-fields", &seats).status == 201;
+    assert!((0..200).any(|_| again() || {
+        std::thread::sleep(Duration::from_millis(50));
+        false
+    }));
+    worker.stop();
 }
