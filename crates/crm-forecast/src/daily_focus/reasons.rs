@@ -71,11 +71,8 @@ fn about_dates<I, E>(candidate: &Candidate<I, E>, today: NaiveDate) -> [Option<R
 /// The deal stands in its stage longer than the stage allows, else longer than won deals did: one fact, told once.
 fn too_long_in_stage<I, E>(candidate: &Candidate<I, E>) -> Option<Reason<E>> {
     let allowed = candidate.overstayed.map(|(days, allowed)| {
-        let text = format!(
-            "{} in its stage; at most {allowed} {} allowed.",
-            counted_days(days),
-            if allowed == 1 { "is" } else { "are" }
-        );
+        let verb = if allowed == 1 { "is" } else { "are" };
+        let text = format!("{} in its stage; {allowed} {verb} allowed.", counted_days(days));
         reason(ReasonCode::Overstayed, 15, text)
     });
     allowed.or_else(|| {
