@@ -93,10 +93,14 @@ impl ExchangeRates {
     /// The latest rate of `from` on or before a day; 1 for the target currency; `None` where no rate is known.
     #[must_use]
     pub fn rate_on(&self, from: Currency, day: NaiveDate) -> Option<Decimal> {
-        if from == self.into {
-            return Some(Decimal::ONE);
-        }
-        self.by_day.range((from, NaiveDate::MIN)..=(from, day)).next_back().map(|(_, rate)| *rate)
+        if from == self.into { Some(Decimal::ONE) } else { self.quoted_on(from, day).map(|(_, rate)| rate) }
+    }
+
+    /// The latest rate of `from` that was set as of that day or an earlier one, and the day from which on it holds.
+    #[must_use]
+    pub fn quoted_on(&self, from: Currency, day: NaiveDate) -> Option<(NaiveDate, Decimal)> {
+        let mut until = self.by_day.range((from, NaiveDate::MIN)..=(from, day));
+        until.next_back().map(|((_, effective_on), rate)| (*effective_on, *rate))
     }
 
     /// The amount in the target currency, rounded half to even to its digits; `None` where no rate is known.
@@ -162,6 +166,8 @@ mod tests {
             let rate = rates.rate_on(Currency::USD, day(n)).map(|rate| rate.to_string());
             assert_eq!(rate.as_deref(), expected, "day {n}");
         }
+        assert_eq!(rates.quoted_on(Currency::USD, day(9)), Some((day(5), Decimal::new(9, 1))));
+        assert_eq!(rates.quoted_on(Currency::EUR, day(9)), None, "no rate leads from a currency to itself");
         assert_eq!(rates.rate_on(Currency::EUR, day(1)), Some(Decimal::ONE));
         assert_eq!(rates.rate_on(Currency::GBP, day(31)), None);
     }

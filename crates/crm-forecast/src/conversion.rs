@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::competing_risks::{Curve, Spell};
+use crate::patterns::ENOUGH_DEALS;
 use crate::probability::{Belief, Prior};
 
 /// One deal's first visit to a stage.
@@ -211,6 +212,19 @@ impl StageEstimate {
         StageRecord::observe(passages, settings).estimate(configured, settings.prior_strength)
     }
 
+    /// Deals that were won or lost within the horizon.
+    #[must_use]
+    pub fn decided(&self) -> usize {
+        self.won + self.lost
+    }
+
+    /// True when enough deals were decided for the raw share to say anything, see [`ENOUGH_DEALS`]. The belief can be told
+    /// at any number, as its interval tells how little is known.
+    #[must_use]
+    pub fn has_enough_deals(&self) -> bool {
+        self.decided() as u64 >= ENOUGH_DEALS
+    }
+
     /// What is believed of the win probability of a deal that has just entered.
     #[must_use]
     pub fn belief(&self) -> Belief {
@@ -282,6 +296,10 @@ mod tests {
         assert_eq!((estimate.entered, estimate.won, estimate.lost, estimate.open), (10, 3, 3, 4));
         assert!((estimate.unresolved - 2.0 / 7.0).abs() < 1e-12 && estimate.is_horizon_truncated);
         assert!((estimate.belief().mean() - 0.383_928_571).abs() < 1e-9);
+        for (text, is_enough) in [("5W 8L 10C 12W 15L", false), ("5W 8L 10C 12W 15L 20L", true)] {
+            let estimate = StageEstimate::fit(&at_entry(text), None, &Settings::default());
+            assert_eq!(estimate.has_enough_deals(), is_enough, "{text}: open deals decide nothing");
+        }
     }
 
     #[test]

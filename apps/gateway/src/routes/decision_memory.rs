@@ -31,7 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  is never changed; a second one of the same close is a 409.";
     vec![
         Endpoint::get(REVIEW, "readWinLossReview", read_review)
-            .says(TAG, "Read why a deal was won or lost", "The review of its last close; absent where there is none.")
+            .says(TAG, "Read why a deal was won or lost", "The review of its last close; a 404 where that has none.")
             .answers::<WinLossReview>(200, "winLossReview", "The review."),
         Endpoint::post(REVIEW, "createWinLossReview", create_review)
             .says(TAG, "Review a deal that is won or lost", words)

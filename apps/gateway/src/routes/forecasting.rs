@@ -53,7 +53,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 fn forecasts() -> Endpoint {
     let words = "`expectedValue` weighs each open deal by its own probability, else its stage's; `probableValue` by what \
                  became of earlier deals that stood in its stage as long. Named days leave out deals without an \
-                 expected close date. Nothing is converted without a rate: see `unconverted`.";
+                 expected close date. Nothing is converted without a rate: see `unconverted` and `closedWonUnconverted`.";
     let endpoint = Endpoint::get("/api/forecasting/pipeline", "readForecast", forecast).says(TAG, "Forecast", words);
     about_owner(about_deals(endpoint))
         .query("startDate", &day_schema(), "Deals expected to close on this day or later.")
@@ -163,7 +163,8 @@ fn probabilities() -> Endpoint {
 
 fn rates() -> Endpoint {
     let words = "What became of the deals that ever entered each open stage. Open deals count for as long as they were \
-                 watched, so that losses that are recorded late do not flatter the rate (Aalen-Johansen).";
+                 watched, so that losses that are recorded late do not flatter the rate (Aalen-Johansen). Below five deals \
+                 won or lost there is no `rate`, and `insufficientData` says so.";
     let endpoint = Endpoint::get("/api/forecasting/conversion-rates", "listConversionRates", conversion_rates);
     about_deals(endpoint.says(TAG, "List conversion rates", words))
         .query(

@@ -65,6 +65,27 @@ fn each_close_has_one_review_and_keeps_it() {
 }
 
 #[test]
+fn the_review_of_an_earlier_close_is_not_that_of_the_last() {
+    let server = Server::start();
+    let path = deal(server.rep(), json!({"title": "Acme"}));
+    let review = format!("{path}/win-loss");
+    let move_to = |name: &str| server.manager().patch(&path, &json!({"stageId": stage(&server, name)})).expect(200);
+    let won = json!({"outcome": "won", "primaryReasonCode": "best_price"});
+    let first = server.manager().post(&review, &won).expect(201)["winLossReview"]["id"].clone();
+    move_to("Proposal");
+    assert_eq!(server.manager().get(&review).expect(200)["winLossReview"]["id"], first, "still its last close");
+    server.admin().patch("/api/organization", &json!({"requireWinLossReview": false})).expect(200);
+    move_to("Lost");
+    assert_eq!(server.manager().get(&review).refused(404), "not_found", "nobody has said why it was lost");
+    move_to("Proposal");
+    assert_eq!(server.manager().get(&review).refused(404), "not_found", "nor is it said of a deal opened again");
+    move_to("Lost");
+    let lost = json!({"primaryReasonCode": "no_budget"});
+    let last = server.rep().post(&review, &lost).expect(201)["winLossReview"].clone();
+    assert_eq!(server.rep().get(&review).expect(200)["winLossReview"], last);
+}
+
+#[test]
 fn a_close_without_a_review_gets_it_later() {
     let server = Server::start();
     server.admin().patch("/api/organization", &json!({"requireWinLossReview": false})).expect(200);

@@ -135,7 +135,7 @@ fn what_waits_for_a_decision_is_told_to_who_may_decide_it() {
     let item = items(server.manager())[0].clone();
     assert_eq!((&item["kind"], &item["approvalId"], &item["score"]), (&json!("approval"), &json!(id), &json!(30)));
     assert_eq!((codes(&item), &item["suggestedAction"]), (vec!["decision_awaited"], &json!("decide")));
-    assert_eq!(item["title"], json!("Approval of edit on deal"), "what it would change is not told");
+    assert_eq!(item["title"], json!("Approve: change of a deal"), "what it would change is not told");
     assert_eq!((&item["dealId"], &item["taskId"]), (&Value::Null, &Value::Null));
     assert_eq!(items(server.admin())[0]["approvalId"], json!(id));
     assert_eq!(items(server.rep()), Vec::<Value>::new(), "nobody decides a request of their own");

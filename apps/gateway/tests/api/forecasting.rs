@@ -103,6 +103,14 @@ fn the_worked_example_comes_out_to_the_cent() {
         rate["low"].as_f64() < rate["smoothedRate"].as_f64() && rate["smoothedRate"].as_f64() < rate["high"].as_f64()
     );
     assert_eq!(rates["conversionRates"][3]["rate"], Value::Null, "nobody came to the negotiation");
+    let insufficient = |n: usize| rates["conversionRates"][n]["insufficientData"].clone();
+    assert_eq!((insufficient(0), insufficient(3)), (json!(false), json!(true)));
+    let few = seen["dealsByStage"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|stage| (stage["sampleSize"].as_u64().unwrap() < 5, stage["insufficientData"].as_bool().unwrap()));
+    assert!(few.clone().all(|(is_few, says_so)| is_few == says_so) && few.filter(|(is_few, _)| *is_few).count() > 0);
 
     let period = |query: &str| server.rep().get(&format!("/api/forecasting/pipeline?ownerId=me&{query}")).expect(200);
     let january = period("startDate=2027-01-31&endDate=2027-01-31")["forecast"].clone();
@@ -110,6 +118,23 @@ fn the_worked_example_comes_out_to_the_cent() {
     assert_eq!(facts, [100_000, 1, 1]);
     assert_eq!(period("startDate=2027-02-01")["forecast"]["pipelineValue"], json!(50_000));
     assert_eq!(period("endDate=2026-12-31")["forecast"]["dealsCount"], json!(0));
+}
+
+#[test]
+fn few_deals_have_no_rate_but_an_interval() {
+    let server = Server::start();
+    let q = stage(&server, "Qualification");
+    let past = Past::of(&server, &server.house.manager);
+    let rate = || server.rep().get("/api/forecasting/conversion-rates").expect(200)["conversionRates"][0].clone();
+    past.history(&q, "1W 2L 3W 4W");
+    let few = rate();
+    assert_eq!((&few["rate"], &few["insufficientData"]), (&Value::Null, &json!(true)), "{few}");
+    assert_eq!((&few["won"], &few["lost"]), (&json!(3), &json!(1)));
+    assert_eq!(few["smoothedRate"], json!(0.2857), "(10 x 0.1 + 3) / 14");
+    assert!(few["low"].as_f64() < few["smoothedRate"].as_f64() && few["smoothedRate"].as_f64() < few["high"].as_f64());
+    past.history(&q, "5L");
+    let enough = rate();
+    assert_eq!((&enough["rate"], &enough["insufficientData"]), (&json!(0.6), &json!(false)), "{enough}");
 }
 
 #[test]

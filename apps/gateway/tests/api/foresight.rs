@@ -107,11 +107,49 @@ fn figures_go_by_the_rate_of_the_day_and_name_it() {
     let path = format!("/api/forecasting/pipeline?startDate={}&endDate={}", day(30), day(15));
     let closed = server.admin().get(&path).expect(200)["forecast"].clone();
     assert_eq!((&closed["closedWonValue"], &closed["closedWonCount"]), (&json!(300), &json!(1)));
+    let of_its_day = json!([{"fromCurrency": "EUR", "rate": 1.5, "effectiveOn": day(30)}]);
+    assert_eq!((&closed["closedWonExchangeRates"], &closed["closedWonUnconverted"]), (&of_its_day, &json!([])));
+    assert_eq!((&closed["exchangeRates"], &closed["complete"]), (&json!([]), &json!(true)), "no open deal is due then");
 
     let stats = server.admin().get(&format!("/api/business-units/{}/stats", server.house.unit)).expect(200);
     let stats = &stats["stats"];
     assert_eq!((stats["pipelineValue"].to_string(), &stats["wonValue"]), ("1125.12".to_owned(), &json!(300)));
     assert_eq!((&stats["complete"], &stats["unconvertedDealsCount"]), (&json!(false), &json!(1)));
+}
+
+#[test]
+fn won_deals_that_no_rate_converts_are_listed() {
+    let server = Server::start();
+    let past = Past::of(&server, &server.house.manager);
+    let won = |days_ago: f64, value: Value, currency: &str| {
+        let deal = past.deal(40.0, &json!({"title": currency, "value": value, "currency": currency}));
+        past.close(days_ago, deal, "won", "best_fit");
+    };
+    won(20.0, json!(100), "USD");
+    won(20.0, json!(null), "NOK");
+    let day = |days: i64| (past.now - TimeDelta::days(days)).date_naive().to_string();
+    let path = format!("/api/forecasting/pipeline?startDate={}&endDate={}", day(30), day(1));
+    let ask = || {
+        let forecast = server.admin().get(&path).expect(200)["forecast"].clone();
+        let names = ["closedWonValue", "closedWonCount", "closedWonUnconverted", "complete"];
+        json!(names.map(|name| forecast[name].clone()))
+    };
+    assert_eq!(ask(), json!([100, 2, [], true]), "what has no value needs no rate");
+    won(19.0, json!(200), "EUR");
+    won(9.0, json!(40), "EUR");
+    won(9.0, json!(5), "JPY");
+    won(8.0, json!(6), "JPY");
+    let rates = json!({"exchangeRates": [rate("EUR", &day(15), json!(1.5))]});
+    server.manager().put("/api/exchange-rates", &rates).expect(200);
+    let left_out = json!([
+        {"currency": "EUR", "dealsCount": 1, "value": 200},
+        {"currency": "JPY", "dealsCount": 2, "value": 11}
+    ]);
+    assert_eq!(ask(), json!([160, 6, left_out, false]), "the euros of one day have a rate");
+    let forecast = server.admin().get("/api/forecasting/pipeline").expect(200)["forecast"].clone();
+    for name in ["closedWonExchangeRates", "closedWonUnconverted"] {
+        assert_eq!(forecast.get(name), None, "no days are named");
+    }
 }
 
 #[test]

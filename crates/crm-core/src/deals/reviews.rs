@@ -59,13 +59,16 @@ pub struct ReviewInput {
 /// The member of a deal's body that brings its review.
 pub(super) const MEMBER: &str = "winLossReview";
 
-/// The review of a deal: that of its present close, or the last one of an earlier life.
+/// The review of a deal's last close: the present one, or where the deal is open again, the one before that. The review of
+/// an earlier close is not taken for it.
 ///
 /// # Errors
-/// [`Error::NotFound`] where there is no such deal, or no review of it.
+/// [`Error::NotFound`] where there is no such deal, or no review of its last close.
 pub fn read(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<WinLossReview> {
     let deal = super::see(tx, id)?;
-    latest(tx, &deal)?.map(|(review, _)| review).ok_or(Error::NotFound)
+    let last_closed = deal.fields.episode - i32::from(deal.fields.status == "open");
+    let latest = latest(tx, &deal)?.filter(|(_, episode)| *episode == last_closed);
+    latest.map(|(review, _)| review).ok_or(Error::NotFound)
 }
 
 /// A deal whose review the caller may write, locked: what is asked before anybody looks at the review.

@@ -23,6 +23,9 @@ const MAX_SCORE: u32 = 100;
 /// Points of the most valuable deal.
 const VALUE_POINTS: usize = 20;
 
+/// Points below which a deal's rank by value is no reason: about a quarter of the other deals are worth less.
+const NOTABLE_VALUE_POINTS: u32 = 5;
+
 /// Business hours after which a message waits too long.
 const ANSWER_HOURS: f64 = 4.0;
 
@@ -55,7 +58,7 @@ pub enum ReasonCode {
     ReviewMissing,
     /// A meeting today has no note to prepare it.
     MeetingUnprepared,
-    /// The deal has stood in its stage longer than nine in ten won deals did.
+    /// The deal has stood in its stage for a day or more, and longer than nine in ten won deals did.
     StandingLong,
     /// The deal has stood in its stage for as long as the stage allows, or longer.
     Overstayed,
@@ -63,7 +66,7 @@ pub enum ReasonCode {
     Untouched,
     /// The win probability fell by more than ten points since last week.
     ProbabilityFell,
-    /// The deal's probable value stands high among the person's open deals.
+    /// The deal's probable value exceeds that of about a quarter of the person's other open deals or more.
     Valuable,
 }
 

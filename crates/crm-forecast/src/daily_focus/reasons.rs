@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
-use super::{ANSWER_HOURS, Action, CLOSE_DAYS, Candidate, NOTABLE_FALL, Reason, ReasonCode, VALUE_POINTS};
+use super::{
+    ANSWER_HOURS, Action, CLOSE_DAYS, Candidate, NOTABLE_FALL, NOTABLE_VALUE_POINTS, Reason, ReasonCode, VALUE_POINTS,
+};
 
 /// All reasons for an item, strongest first. `sorted_values` are the probable values of everything that the person owns.
 pub(super) fn reasons<I, E: Clone>(
@@ -31,7 +33,7 @@ fn about_work<I, E: Clone>(candidate: &Candidate<I, E>) -> [Option<Reason<E>>; 4
     let waiting = waiting.filter(|(_, hours)| *hours > ANSWER_HOURS && !candidate.is_mail_suppressed);
     [
         overdue.and_then(|(task, days)| {
-            let text = format!("A task is overdue by {days} {}.", if *days == 1 { "day" } else { "days" });
+            let text = format!("A task is overdue by {}.", counted_days(*days));
             reason(ReasonCode::TaskOverdue, 40, task, text)
         }),
         waiting.and_then(|(message, hours)| {
@@ -57,9 +59,9 @@ fn about_dates<I, E>(candidate: &Candidate<I, E>, today: NaiveDate) -> [Option<R
             reason(code, 20, close_text(days))
         }),
         too_long_in_stage(candidate),
-        candidate
-            .untouched_days
-            .map(|days| reason(ReasonCode::Untouched, 15, format!("Nobody has touched it for {days} days."))),
+        candidate.untouched_days.map(|days| {
+            reason(ReasonCode::Untouched, 15, format!("Nobody has touched it for {}.", counted_days(days)))
+        }),
         candidate
             .is_review_missing
             .then(|| reason(ReasonCode::ReviewMissing, 20, "It closed, and nobody has written down why.".into())),
@@ -69,12 +71,20 @@ fn about_dates<I, E>(candidate: &Candidate<I, E>, today: NaiveDate) -> [Option<R
 /// The deal stands in its stage longer than the stage allows, else longer than won deals did: one fact, told once.
 fn too_long_in_stage<I, E>(candidate: &Candidate<I, E>) -> Option<Reason<E>> {
     let allowed = candidate.overstayed.map(|(days, allowed)| {
-        let text = format!("{days} days in its stage; {allowed} are allowed.");
+        let verb = if allowed == 1 { "is" } else { "are" };
+        let text = format!("{} in its stage; {allowed} {verb} allowed.", counted_days(days));
         reason(ReasonCode::Overstayed, 15, text)
     });
     allowed.or_else(|| {
-        let (days, usual) = candidate.stage_age.filter(|(days, usual)| days > usual)?;
-        let text = format!("{} days in its stage; nine in ten won deals took {} or less.", days.floor(), usual.ceil());
+        let (days, usual) = candidate.stage_age.filter(|(days, usual)| *days >= 1.0 && days > usual)?;
+        // Whole days can be the same on both sides of the limit: then one of them is told.
+        let (stood, took) = (days.floor() as i64, usual.ceil().max(1.0) as i64);
+        let stood_text = counted_days(stood);
+        let text = if stood > took {
+            format!("{stood_text} in its stage; nine in ten won deals took {} or less.", counted_days(took))
+        } else {
+            format!("{stood_text} in its stage: longer than nine in ten won deals.")
+        };
         Some(reason(ReasonCode::StandingLong, 15, text))
     })
 }
@@ -100,16 +110,15 @@ fn about_others<I, E>(candidate: &Candidate<I, E>) -> [Option<Reason<E>>; 2] {
 /// Reasons that lie in the deal's figures.
 fn about_figures<I, E>(candidate: &Candidate<I, E>, sorted_values: &[Decimal]) -> [Option<Reason<E>>; 2] {
     let fell = candidate.figures.and_then(|figures| Some((figures.probability_last_week?, figures.probability)));
-    let band = candidate.figures.map_or(0, |figures| value_points(sorted_values, figures.probable_value));
+    let rank = candidate.figures.and_then(|figures| Rank::of(figures.probable_value, sorted_values));
     [
         fell.filter(|(before, now)| before - now > NOTABLE_FALL).map(|(before, now)| {
             let text =
                 format!("Its win probability fell from {:.0} % to {:.0} % in a week.", before * 100.0, now * 100.0);
             reason(ReasonCode::ProbabilityFell, 10, text)
         }),
-        (band > 0).then(|| {
-            reason(ReasonCode::Valuable, band, "Its probable value stands high among your open deals.".into())
-        }),
+        rank.filter(|rank| rank.points() >= NOTABLE_VALUE_POINTS)
+            .map(|rank| reason(ReasonCode::Valuable, rank.points(), rank.text())),
     ]
 }
 
@@ -127,11 +136,36 @@ fn close_text(days_left: i64) -> String {
     }
 }
 
-/// Twenty times the share of the other deals that are worth less (PostgreSQL's `percent_rank`), rounded half up.
-fn value_points(sorted_values: &[Decimal], value: Decimal) -> u32 {
-    let below = sorted_values.partition_point(|other| *other < value);
-    let others = sorted_values.len().saturating_sub(1);
-    if others == 0 { 0 } else { ((2 * VALUE_POINTS * below + others) / (2 * others)) as u32 }
+fn counted_days(days: i64) -> String {
+    if days == 1 { "1 day".into() } else { format!("{days} days") }
+}
+
+/// How many of the other deals are worth less: PostgreSQL's `percent_rank`.
+#[derive(Debug, Clone, Copy)]
+struct Rank {
+    below: usize,
+    others: usize,
+}
+
+impl Rank {
+    /// The rank among the values of all deals, which are sorted; none where there is no other.
+    fn of(value: Decimal, sorted_values: &[Decimal]) -> Option<Self> {
+        let others = sorted_values.len().checked_sub(1).filter(|others| *others > 0)?;
+        Some(Self { below: sorted_values.partition_point(|other| *other < value), others })
+    }
+
+    /// Twenty times the share of the others that are worth less, rounded half up.
+    fn points(self) -> u32 {
+        ((2 * VALUE_POINTS * self.below + self.others) / (2 * self.others)) as u32
+    }
+
+    fn text(self) -> String {
+        if self.below == self.others {
+            return "None of your other open deals has a probable value as high.".into();
+        }
+        let percent = 100 * self.below / self.others;
+        format!("Its probable value exceeds that of {percent} % of your other open deals with a value.")
+    }
 }
 
 pub(super) fn action(strongest: ReasonCode) -> Action {

@@ -72,6 +72,49 @@ fn reasons_come_strongest_first_with_their_evidence() {
     assert_eq!(items[0].action, Action::DoTask);
 }
 
+fn text_of(candidates: &[Candidate<u32, &'static str>], id: u32, code: ReasonCode) -> Option<String> {
+    let items = daily_focus(candidates, today());
+    let reason = items.iter().find(|item| item.id == id)?.reasons.iter().find(|reason| reason.code == code)?;
+    Some(reason.text.clone())
+}
+
+#[test]
+fn a_rank_is_told_as_it_is() {
+    let due = |id, value| Candidate { task_due_today: Some("t"), ..candidate(id, value) };
+    let ranked: Vec<_> = (0..9).map(|id| due(id, i64::from(id))).collect();
+    let cases = [
+        (0, None),
+        (1, None),
+        (2, Some("Its probable value exceeds that of 25 % of your other open deals with a value.")),
+        (5, Some("Its probable value exceeds that of 62 % of your other open deals with a value.")),
+        (8, Some("None of your other open deals has a probable value as high.")),
+    ];
+    for (id, expected) in cases {
+        assert_eq!(text_of(&ranked, id, ReasonCode::Valuable).as_deref(), expected, "{id} of 8");
+    }
+    let alike: Vec<_> = (0..3).map(|id| due(id, 7)).collect();
+    assert_eq!(text_of(&alike, 0, ReasonCode::Valuable), None, "all are worth the same");
+}
+
+#[test]
+fn the_age_in_a_stage_never_contradicts_itself() {
+    let cases = [
+        ((0.5, 0.1), None),
+        ((0.99, 0.0), None),
+        ((1.0, 1.0), None),
+        ((1.2, 0.1), Some("1 day in its stage: longer than nine in ten won deals.")),
+        ((2.0, 0.1), Some("2 days in its stage; nine in ten won deals took 1 day or less.")),
+        ((2.0, 0.0), Some("2 days in its stage; nine in ten won deals took 1 day or less.")),
+        ((10.5, 10.2), Some("10 days in its stage: longer than nine in ten won deals.")),
+        ((11.5, 10.2), Some("11 days in its stage: longer than nine in ten won deals.")),
+        ((31.0, 30.0), Some("31 days in its stage; nine in ten won deals took 30 days or less.")),
+    ];
+    for (age, expected) in cases {
+        let first = Candidate { stage_age: Some(age), ..candidate(1, 0) };
+        assert_eq!(text_of(&[first], 1, ReasonCode::StandingLong).as_deref(), expected, "{age:?}");
+    }
+}
+
 #[test]
 fn excluded_items_and_suppressed_mail_are_left_out() {
     let plain = Candidate { figures: None, ..candidate(1, 0) };

@@ -34,8 +34,11 @@ pub struct ConversionRate {
     /// Of these, neither.
     pub open: usize,
     /// The share won within the horizon, 0 to 1, where open deals count for as long as they were watched
-    /// (Aalen-Johansen); null where no deal was won or lost yet.
+    /// (Aalen-Johansen); null where `insufficientData` is true.
     pub rate: Option<f64>,
+    /// True where fewer than five deals were won or lost within the horizon: too few for a rate of their own. The smoothed
+    /// rate then rests mostly on the configured probability, and its interval tells how little is known.
+    pub insufficient_data: bool,
     /// The same with the stage's configured probability mixed in, which counts as ten deals.
     pub smoothed_rate: f64,
     /// The lower end of the 90 % interval of the smoothed rate.
@@ -95,7 +98,8 @@ impl EstimatedStage {
             won: estimate.won,
             lost: estimate.lost,
             open: estimate.open,
-            rate: (estimate.won + estimate.lost > 0).then(|| four_digits(estimate.raw)),
+            rate: estimate.has_enough_deals().then(|| four_digits(estimate.raw)),
+            insufficient_data: !estimate.has_enough_deals(),
             smoothed_rate: four_digits(belief.mean()),
             low: four_digits(low),
             high: four_digits(high),

@@ -15,7 +15,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Days, DealFilter, check_may_view_values, closed_deals,
+    Days, DealFilter, check_may_view_values,
+    closed_deals::{self, ClosedWonUnconverted},
     conversion_rates::{EstimatedStage, estimates},
     exchange::{Exchange, LeftOut, Unconverted},
     four_digits, internal, money,
@@ -59,14 +60,24 @@ pub struct PipelineForecast {
     /// no days are named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_won_value: Option<Money>,
-    /// How many deals were won on the days named.
+    /// How many deals were won on the days named: all of them, also those that add nothing to `closedWonValue` because they
+    /// have no value or stand in `closedWonUnconverted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_won_count: Option<u64>,
-    /// Does every deal in question count?
+    /// The exchange rates behind `closedWonValue`, each once: a deal counts by the one that held on the day on which it was
+    /// won, the latest of its currency whose `effectiveOn` is not after that day. The latest first, at most 1000; absent
+    /// where no days are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_won_exchange_rates: Option<Vec<AppliedRate>>,
+    /// Deals won on the days named that `closedWonValue` leaves out because no rate led from their currency on the day on
+    /// which they were won; absent where no days are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_won_unconverted: Option<Vec<ClosedWonUnconverted>>,
+    /// Does every deal in question count? Where not, `unconverted` and `closedWonUnconverted` tell which do not.
     pub complete: bool,
-    /// The exchange rates by which deals in other currencies count: those of today.
+    /// The exchange rates by which open deals in other currencies count: those of today.
     pub exchange_rates: Vec<AppliedRate>,
-    /// Deals that do not count because no rate leads from their currency.
+    /// Open deals that do not count because no rate leads from their currency.
     pub unconverted: Vec<Unconverted>,
     /// Deals that count but have no value.
     pub unvalued_deals_count: u64,
@@ -99,6 +110,8 @@ pub struct StageForecast {
     pub conversion_rate: f64,
     /// How many won and lost deals that rate rests on.
     pub sample_size: usize,
+    /// True below five such deals: the rate then comes from the configured probability more than from history.
+    pub insufficient_data: bool,
 }
 
 /// The distribution of the value that will be won.
@@ -123,7 +136,7 @@ const VALUES: &[&str] = &["value", "currency"];
 const WEIGHTED: &[&str] = &["value", "currency", "probability", "stageId"];
 
 /// The members of a forecast that would tell what the caller does not see of the deals.
-pub const REVEALS: [Reveals; 12] = [
+pub const REVEALS: [Reveals; 14] = [
     tells("pipelineValue", VALUES),
     tells("expectedValue", WEIGHTED),
     tells("probableValue", WEIGHTED),
@@ -131,6 +144,8 @@ pub const REVEALS: [Reveals; 12] = [
     tells("dealsByStage", &["stageId", "pipelineId"]),
     tells("closedWonValue", &["value", "currency", "status", "closedAt"]),
     tells("closedWonCount", &["status", "closedAt"]),
+    tells("closedWonExchangeRates", &["currency", "status", "closedAt"]),
+    tells("closedWonUnconverted", &["value", "currency", "status", "closedAt"]),
     tells("complete", &["currency"]),
     tells("unconverted", &["value", "currency"]),
     tells("exchangeRates", &["currency"]),
@@ -164,7 +179,7 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
     let closed = if closing.is_open() { None } else { Some(closed_deals::won(tx, filter, closing, &exchange)?) };
     let exchange_rates = exchange.applied(groups.iter().map(|group| &group.currency));
     let unconverted = tally.left_out.list()?;
-    let is_closed_complete = closed.as_ref().is_none_or(|won| won.unconverted_deals_count == 0);
+    let is_closed_complete = closed.as_ref().is_none_or(|won| won.unconverted.is_empty());
     Ok(PipelineForecast {
         pipeline_value: money(totals.pipeline_value)?,
         expected_value: money(totals.expected_value)?,
@@ -174,6 +189,8 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
         distribution: won_value(&Distribution::of(&tally.portions.into_values().collect::<Vec<_>>()), exchange.iso)?,
         closed_won_value: closed.as_ref().map(|won| won.value),
         closed_won_count: closed.as_ref().map(|won| won.deals_count),
+        closed_won_exchange_rates: closed.as_ref().map(|won| won.rates.clone()),
+        closed_won_unconverted: closed.map(|won| won.unconverted),
         as_of: tx.ctx.now,
         rates_computed_at,
         complete: unconverted.is_empty() && is_closed_complete,
@@ -277,7 +294,8 @@ fn by_stage(
             expected_value: money(totals.expected_value)?,
             probable_value: money(totals.probable_value)?,
             conversion_rate: four_digits(estimate.belief().mean()),
-            sample_size: estimate.won + estimate.lost,
+            sample_size: estimate.decided(),
+            insufficient_data: !estimate.has_enough_deals(),
         };
         Ok((stage.id.to_string(), forecast))
     };

@@ -8,6 +8,7 @@ use crm_core::{
     Id, Record, Result, Tx,
     activities::Activity,
     deals::Deal,
+    gate::Action,
     leads::Lead,
     organizations,
     proposals::Awaited,
@@ -155,11 +156,29 @@ impl Desk {
     /// The requests that wait for the user's decision. What they would change is told where they are read.
     fn put_awaited(&mut self, awaited: &[Awaited], now: DateTime<Utc>) {
         for request in awaited {
-            let title = format!("Approval of {} on {}", request.action, request.resource);
+            let title = approval_title(&request.action, &request.resource);
             let candidate = self.put(Subject::Approval(request.id), title, request.version);
             candidate.decision_awaited_days = Some((now - request.since).num_days().max(0));
         }
     }
+}
+
+/// What a request asks for, in words. An action that is not known keeps its own.
+fn approval_title(action: &str, resource: &str) -> String {
+    let kind = resource.replace('_', " ");
+    let article = if kind.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+    let wanted = match Action::named(action) {
+        Some(Action::View) => "view of",
+        Some(Action::Create) => return format!("Approve: a new {kind}"),
+        Some(Action::Edit) => "change of",
+        Some(Action::Delete) => "deletion of",
+        Some(Action::ExportData) => "export of",
+        Some(Action::ChangeStage) => "change of stage of",
+        Some(Action::MarkWonLost) => "closing or reopening of",
+        Some(Action::Manage) => "management of",
+        None => return format!("Approve: {} of {article} {kind}", action.replace('_', " ")),
+    };
+    format!("Approve: {wanted} {article} {kind}")
 }
 
 /// The records of the user, by the column that says whose they are.
@@ -184,4 +203,25 @@ pub(super) fn ids(
         None => found,
     };
     Ok(found.all::<Uuid>(tx)?.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_told_in_words() {
+        let cases = [
+            ("change_stage", "deal", "Approve: change of stage of a deal"),
+            ("mark_won_lost", "deal", "Approve: closing or reopening of a deal"),
+            ("create", "saved_view", "Approve: a new saved view"),
+            ("delete", "exchange_rate", "Approve: deletion of an exchange rate"),
+        ];
+        for (action, resource, expected) in cases {
+            assert_eq!(approval_title(action, resource), expected);
+        }
+        for action in Action::ALL {
+            assert!(!approval_title(action.as_str(), "deal").contains(['_', '`']), "{action:?}");
+        }
+    }
 }
