@@ -35,6 +35,8 @@ pub struct Endpoint {
     pub schemas: Map<String, Value>,
     /// Does it honour `If-Match` although it does not answer with the version that this means?
     pub guarded: bool,
+    /// Failures that it can end with beside those of its kind.
+    pub failures: Vec<u16>,
     pub(crate) route: Route,
 }
 
@@ -87,7 +89,8 @@ impl Endpoint {
         let parameters: Vec<_> = places(path).map(schemas::place).collect();
         operation.insert("parameters".into(), parameters.into());
         let takes_key = method == Method::POST;
-        Self { method, path, access: Access::User, takes_key, operation, schemas: Map::new(), guarded: false, route }
+        let (access, schemas, failures) = (Access::User, Map::new(), Vec::new());
+        Self { method, path, access, takes_key, operation, schemas, guarded: false, failures, route }
     }
 
     /// Says what it does: a line, and where a line is not enough, more.
@@ -111,6 +114,13 @@ impl Endpoint {
     #[must_use]
     pub fn without_idempotency_key(mut self) -> Self {
         self.takes_key = false;
+        self
+    }
+
+    /// Says that it can fail with this status too.
+    #[must_use]
+    pub fn fails(mut self, status: u16) -> Self {
+        self.failures.push(status);
         self
     }
 

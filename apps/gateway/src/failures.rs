@@ -11,13 +11,14 @@ use crate::{
 };
 
 /// A failure that operations can end with: its status, what it means, and the header that goes with it.
-const FAILURES: [(u16, &str, Option<&str>); 14] = [
+const FAILURES: [(u16, &str, Option<&str>); 15] = [
     (400, "The request cannot be understood: no JSON, an unknown member or parameter, a forged cursor.", None),
     (401, "Nobody is signed in, or no longer.", None),
     (403, "The caller may not; `detail` names the rule.", None),
     (404, "There is no such thing, or the caller may not see it.", None),
     (408, "The body took too long to arrive.", None),
     (409, "The state of the data stands against it.", None),
+    (410, "It is over: its time has passed.", None),
     (412, "Somebody changed it meanwhile: `If-Match` names a version that is no longer the current one.", Some("ETag")),
     (413, "The body is too large.", None),
     (415, "The body has another content type.", None),
@@ -73,6 +74,7 @@ fn example(status: u16) -> Value {
         405 => Problem::method_not_allowed("GET, POST, HEAD", id),
         408 => new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body took longer than 30 seconds to arrive."),
         409 => new(StatusCode::CONFLICT, "already_exists", "Another record already has this externalId."),
+        410 => new(StatusCode::GONE, "expired", "Nobody decided in time: the request is over."),
         413 => new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than 1 MiB."),
         415 => new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -112,7 +114,9 @@ pub fn add(operation: &mut Value, endpoint: &Endpoint, edits: bool) {
         _ => false,
     };
     let Some(responses) = operation["responses"].as_object_mut() else { return };
-    for (status, ..) in FAILURES.into_iter().filter(|(status, ..)| applies(*status)) {
+    for (status, ..) in
+        FAILURES.into_iter().filter(|(status, ..)| applies(*status) || endpoint.failures.contains(status))
+    {
         let reference = json!({"$ref": format!("#/components/responses/Problem{status}")});
         responses.entry(status.to_string()).or_insert(reference);
     }

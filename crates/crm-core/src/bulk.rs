@@ -13,6 +13,7 @@ use crate::{
     Error, FieldError, Id, Kind, Patch, Reason, Result, Tx, bodies, filters,
     gate::{Action, Ask},
     page,
+    proposals::Proposal,
     record::Record,
     select::Condition,
 };
@@ -48,10 +49,16 @@ pub struct BulkOutcome {
     pub unchanged: usize,
     /// How many are gone.
     pub deleted: usize,
+    /// How many wait for somebody's approval, and are as they were until then.
+    pub waiting: usize,
     /// How many refused, and stayed as they were.
     pub failed: usize,
     /// Each of them, in the order of the request or of the list.
     pub results: Vec<BulkResult>,
+    /// What could be done once somebody has approved it, with the place of its record in the results. Until somebody keeps it
+    /// and says so by [`BulkOutcome::waits`], it counts as refused.
+    #[serde(skip)]
+    pub proposals: Vec<(usize, Proposal)>,
 }
 
 /// What became of one record.
@@ -65,6 +72,9 @@ pub struct BulkResult {
     /// Why it refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<BulkError>,
+    /// The request for approval that it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<Uuid>,
 }
 
 /// What can become of a record in a bulk edit.
@@ -77,6 +87,8 @@ pub enum BulkStatus {
     Unchanged,
     /// It is gone.
     Deleted,
+    /// It waits for somebody's approval.
+    Waiting,
     /// It refused, and stayed as it was.
     Failed,
 }
@@ -134,6 +146,10 @@ impl BulkOutcome {
     fn add(&mut self, id: String, done: Result<BulkStatus>) -> Result<()> {
         let (status, error) = match done {
             Ok(status) => (status, None),
+            Err(Error::NeedsApproval(proposal)) => {
+                self.proposals.push((self.results.len(), (*proposal).clone()));
+                (BulkStatus::Failed, Some(BulkError::from(Error::NeedsApproval(proposal))))
+            }
             Err(error) if error.is_outage() || error.kind() == Kind::Malformed => return Err(error),
             Err(error) => (BulkStatus::Failed, Some(BulkError::from(error))),
         };
@@ -141,11 +157,20 @@ impl BulkOutcome {
             BulkStatus::Updated => &mut self.updated,
             BulkStatus::Unchanged => &mut self.unchanged,
             BulkStatus::Deleted => &mut self.deleted,
+            BulkStatus::Waiting => &mut self.waiting,
             BulkStatus::Failed => &mut self.failed,
         };
         *count += 1;
-        self.results.push(BulkResult { id, status, error });
+        self.results.push(BulkResult { id, status, error, approval_id: None });
         Ok(())
+    }
+
+    /// Says of the record at a place of the results, which needs an approval, that it waits for this one.
+    pub fn waits(&mut self, place: usize, approval: Uuid) {
+        if let Some(result) = self.results.get_mut(place).filter(|result| result.status == BulkStatus::Failed) {
+            (self.failed, self.waiting) = (self.failed - 1, self.waiting + 1);
+            (result.status, result.error, result.approval_id) = (BulkStatus::Waiting, None, Some(approval));
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub const KEPT: TimeDelta = TimeDelta::hours(24);
 pub const LONGEST: usize = 255;
 /// The code of a refusal because the first request with the key is not done yet.
 pub const IN_USE: &str = "idempotency_key_in_use";
+/// The code of a refusal because what the sender may see has changed since the answer was given.
+pub const WITHHELD: &str = "idempotency_answer_withheld";
 /// The code of a refusal because the key came with another request before.
 pub const REUSED: &str = "idempotency_key_reused";
 
@@ -82,6 +84,13 @@ pub struct Kept {
     pub body: String,
 }
 
+/// An answer, and what its receiver could see and do when it was given.
+#[derive(Serialize, Deserialize)]
+struct Given {
+    kept: Kept,
+    sight: String,
+}
+
 /// What is to be done with a request.
 pub enum Claim {
     /// It is the first with its key: do it, and keep its answer.
@@ -133,7 +142,8 @@ pub fn digest<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> [u8; 32] {
 ///
 /// # Errors
 /// [`Error::Conflict`] [`IN_USE`] while another transaction holds the key; [`Error::Invalid`] [`REUSED`] where it stands
-/// for another request.
+/// for another request; [`Error::Conflict`] [`WITHHELD`] where it was done, and the sender's role, business units or the
+/// policies have changed since: the answer may hold what they no longer see.
 pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
     let claimed = Claimed::of(tx.ctx, request)?;
     let text = "SELECT pg_try_advisory_xact_lock({}) FROM (VALUES ({org})) AS own (organization_id)";
@@ -156,7 +166,8 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
         let message = "This key came with another request before. A new request needs a new key.";
         return Err(Error::invalid(HEADER, REUSED, message));
     }
-    claimed.open(tx.ctx, answer).map(Claim::Again)
+    let Given { kept, sight } = claimed.open(tx.ctx, answer)?;
+    if sight == self::sight(tx)? { Ok(Claim::Again(kept)) } else { Err(withheld(kept.status)) }
 }
 
 /// Keeps the answer of a request, in the transaction that did what it asked.
@@ -165,7 +176,7 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
 /// [`Error::Conflict`] [`IN_USE`] where another transaction has kept one meanwhile: on a cluster whose nodes do not share
 /// their locks the row itself decides, and this transaction has no effect.
 pub fn keep(tx: &mut Tx<'_>, claimed: &Claimed, kept: &Kept) -> Result<()> {
-    let answer = claimed.seal(tx.ctx, kept)?;
+    let answer = claimed.seal(tx.ctx, &Given { kept: kept.clone(), sight: sight(tx)? })?;
     let text = "INSERT INTO idempotency_keys (organization_id, id, fingerprint, answer, created_at) \
                 VALUES ({org}, {}, {}, {}, {}) ON CONFLICT DO NOTHING";
     let now = tx.ctx.now;
@@ -232,15 +243,15 @@ impl Claimed {
         })
     }
 
-    fn seal(&self, ctx: &Ctx, kept: &Kept) -> Result<Sealed> {
-        let text = serde_json::to_string(kept).map_err(|error| Error::Internal(Box::new(error)))?;
+    fn seal(&self, ctx: &Ctx, given: &Given) -> Result<Sealed> {
+        let text = serde_json::to_string(given).map_err(|error| Error::Internal(Box::new(error)))?;
         let mut nonce = [0; 24];
         rand::rng().fill_bytes(&mut nonce);
         let keys = self.keys().map_err(fault)?;
         keys.seal(&Secret::new(text), &self.row(ctx), nonce).map_err(fault)
     }
 
-    fn open(&self, ctx: &Ctx, stored: String) -> Result<Kept> {
+    fn open(&self, ctx: &Ctx, stored: String) -> Result<Given> {
         let text = self.keys().and_then(|keys| keys.open(&Sealed::stored(stored), &self.row(ctx))).map_err(fault)?;
         serde_json::from_str(text.expose()).map_err(|error| Error::Internal(Box::new(error)))
     }
@@ -268,6 +279,22 @@ fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut first = [0; N];
     first.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     first
+}
+
+/// By what it is judged what the sender sees and may do: when it is another, an answer of before may tell too much.
+fn sight(tx: &mut Tx<'_>) -> Result<String> {
+    let text = "SELECT policy_version FROM organizations WHERE organization_id = {org}";
+    let policies: i64 = tx.sql::<st::BigInt>(text).one(tx)?;
+    let units = tx.ctx.scope.units.as_ref().map(|units| units.iter().map(ToString::to_string).collect::<Vec<_>>());
+    Ok(format!("{}|{policies}|{}", tx.ctx.role.as_str(), units.map_or("*".into(), |units| units.join(","))))
+}
+
+fn withheld(status: u16) -> Error {
+    let detail = format!(
+        "This request was done before, and answered with {status}. What you may see has changed since, so that answer is \
+         not given again: read what the request made."
+    );
+    Error::Conflict { code: WITHHELD, detail }
 }
 
 fn in_use() -> Error {

@@ -9,6 +9,7 @@ mod expiry;
 mod verdicts;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use crm_core::bulk::BulkOutcome;
 use crm_core::business_units::BusinessUnit;
 use crm_core::change::Draft;
 use crm_core::events::{self, Announcement};
@@ -36,6 +37,9 @@ use crate::schema::approvals;
 
 /// How long a request waits for its decision.
 pub const LIFE: TimeDelta = TimeDelta::hours(72);
+
+/// How many requests one bulk edit can make.
+pub const MOST_AT_ONCE: usize = 100;
 
 /// A request that somebody else has to approve.
 #[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
@@ -193,6 +197,24 @@ pub fn request(tx: &mut Tx<'_>, mut proposal: Proposal, body: Map<String, Value>
         Notice { business_unit_id, ..Notice::about(notifications::Kind::ApprovalRequested, approval.id.uuid()) };
     notifications::tell_from(tx, Role::Manager, &notice)?;
     Ok(approval)
+}
+
+/// Keeps what a bulk edit could not do without an approval, record by record, each as a request of its own; at most
+/// [`MOST_AT_ONCE`], since somebody has to look at each. `body` is what the edit asks of every record, with its reason.
+///
+/// # Errors
+/// What the database says.
+pub fn request_each(tx: &mut Tx<'_>, outcome: &mut BulkOutcome, body: &Map<String, Value>) -> Result<()> {
+    let mut proposals = std::mem::take(&mut outcome.proposals);
+    proposals.truncate(MOST_AT_ONCE);
+    for (place, proposal) in proposals {
+        match request(tx, proposal, body.clone()) {
+            Ok(approval) => outcome.waits(place, approval.id.uuid()),
+            Err(Error::NeedsApproval(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Is there a command that does it later, from a body alone?

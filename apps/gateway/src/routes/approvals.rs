@@ -18,7 +18,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let decides = "Somebody else than who asked decides, with the right to do it too. Refused with 409 where it is decided, or \
                    the record has changed in one of those fields, and with 410 after its time.";
     let decision = |endpoint: Endpoint, summary: &str, done: &str| {
-        endpoint.says(TAG, summary, decides).answers::<Approval>(200, &name, done)
+        endpoint.says(TAG, summary, decides).fails(410).answers::<Approval>(200, &name, done)
     };
     vec![
         Endpoint::get(ALL, "listApprovals", list)

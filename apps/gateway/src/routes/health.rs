@@ -80,7 +80,7 @@ struct WorkersHealth {
 /// The endpoints of health and metrics.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        open("/health", "readHealth", health, "Is it healthy?", "Asks the database too.")
+        open("/health", "readHealth", health, "Is it healthy?", "Asks the database too. How workers, queues, disk and backups are is told by `/health/detailed`.")
             .answers_plain::<Health>(200, "It is.")
             .answers_plain::<Health>(503, "The database does not answer."),
         open("/health/live", "readLiveness", live, "Is the process alive?", "Asks nothing and nobody.").answer(

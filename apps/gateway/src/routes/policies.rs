@@ -31,7 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Those of the organization, or the built-in ones, which say what the roles may.",
             )
             .parameters(schemas::list_parameters::<StoredPolicy>())
-            .query("builtIn", &json!({"type": "boolean", "default": false}), "The built-in ones instead, on one page.")
+            .query("builtIn", &json!({"type": "boolean", "default": false}), "The built-in ones instead, all on one page: no other parameter goes with it.")
             .lists::<ListedPolicy>(&plural, "One page."),
         Endpoint::post(ALL, "createPolicy", create)
             .says(TAG, "Create a policy", "It holds from the next request on, in every process.")

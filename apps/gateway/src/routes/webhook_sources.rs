@@ -92,6 +92,7 @@ fn receiving_endpoint() -> Endpoint {
     Endpoint::custom(Method::POST, "/api/webhooks/in/{source}", "receiveWebhook", receive)
         .says(TAG, "Receive a message", words)
         .access(Access::Public)
+        .fails(409)
         .parameters(headers.to_vec())
         .body(
             "application/json",

@@ -164,11 +164,21 @@ fn what_cannot_wait_is_refused_and_not_done() {
     let deals = deal(&server);
     require(&server, "ANY", "edit", "deal");
     let ids = json!([deals.rsplit('/').next().unwrap()]);
-    let bulk = server.manager().post("/api/deals/bulk", &json!({"ids": ids, "set": {"title": "x"}})).expect(200);
-    assert_eq!(bulk["bulk"]["results"][0]["error"]["code"], "approval_required", "{bulk}");
-    assert_eq!(server.admin().get(&deals).expect(200)["deal"]["title"], "Deal");
-    assert_eq!(server.admin().get(&format!("/api/companies/{id}")).expect(200)["company"]["name"], "Globex");
     assert_eq!(server.admin().get("/api/approvals?count=true").expect(200)["total"], 0);
+    let edit = json!({"ids": ids, "set": {"title": "x"}, "note": "Renamed"});
+    let bulk = || server.manager().post("/api/deals/bulk", &edit).expect(200)["bulk"].clone();
+    let first = bulk();
+    assert_eq!((&first["waiting"], &first["failed"], &first["updated"]), (&json!(1), &json!(0), &json!(0)), "{first}");
+    assert_eq!(first["results"][0]["status"], "waiting");
+    assert_eq!(bulk(), first, "asked for again, it is the same request");
+    assert_eq!(server.admin().get(&deals).expect(200)["deal"]["title"], "Deal");
+    let approval = format!("/api/approvals/{}", first["results"][0]["approvalId"].as_str().unwrap());
+    server.manager().post(&format!("{approval}/approve"), &json!({})).refused(403);
+    server.admin().post(&format!("{approval}/approve"), &json!({})).expect(200);
+    assert_eq!(server.admin().get(&deals).expect(200)["deal"]["title"], "x");
+    let told = server.admin().get(&deals.replace("/api/deals", "/api/field-history/deal")).expect(200);
+    assert_eq!(told["fieldHistory"][0]["note"], "Renamed");
+    assert_eq!(server.admin().get(&format!("/api/companies/{id}")).expect(200)["company"]["name"], "Globex");
 }
 
 #[test]

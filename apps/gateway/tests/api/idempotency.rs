@@ -284,3 +284,20 @@ fn one_that_runs_is_not_begun_again_and_one_that_died_leaves_nothing() {
     again.expect(201);
     assert_eq!(companies(&server, "Acme"), 1);
 }
+
+#[test]
+fn an_answer_is_not_given_again_to_somebody_who_sees_less_since() {
+    let server = Server::governed();
+    let deal = json!({"title": "Acme", "value": 424242.5});
+    let make = || keyed(server.manager(), "/api/deals", KEY, &deal);
+    make().expect(201);
+    assert!(is_replayed(&make()));
+    let policy =
+        json!({"name": "Blind", "role": "MANAGER", "action": "view_field", "resource": "deal", "field": "value"});
+    server.admin().post("/api/policies", &policy).expect(201);
+    let again = make();
+    assert!(!again.body.to_string().contains("424242"), "{}", again.body);
+    assert_eq!(again.refused(409), "idempotency_answer_withheld");
+    let deals = server.admin().get("/api/deals").expect(200)["deals"].clone();
+    assert_eq!(deals.as_array().unwrap().len(), 1, "nothing is done twice");
+}

@@ -33,23 +33,23 @@ const MATRIX: &str = "
     create        | new import | done  | done    | done      | no   | done  | done  | no     | asks
     create        | convert    | done  | done    | done      | no   | done  | done  | no     | asks
     edit          | PATCH      | done  | done    | done      | no   | done  | done  | no     | waits
-    edit          | bulk       | done  | done    | done      | no   | done  | done  | no     | asks
+    edit          | bulk       | done  | done    | done      | no   | done  | done  | no     | waits
     edit          | import     | done  | done    | done      | no   | done  | done  | no     | asks
     edit          | revert     | done  | done    | done      | no   | done  | done  | no     | asks
     edit_field    | PATCH      | done  | done    | done      | no   | done  | done  | no     | waits
-    edit_field    | bulk       | done  | done    | done      | no   | done  | done  | no     | asks
+    edit_field    | bulk       | done  | done    | done      | no   | done  | done  | no     | waits
     edit_field    | import     | done  | done    | done      | no   | done  | done  | no     | asks
     edit_field    | revert     | done  | done    | done      | no   | done  | done  | no     | asks
     change_stage  | move       | done  | done    | done      | no   | done  | done  | no     | waits
-    change_stage  | bulk move  | done  | done    | done      | no   | done  | done  | no     | asks
+    change_stage  | bulk move  | done  | done    | done      | no   | done  | done  | no     | waits
     change_stage  | revert     | done  | done    | done      | no   | done  | done  | no     | asks
     mark_won_lost | win        | done  | done    | no        | no   | done  | done  | no     | waits
     mark_won_lost | win-loss   | done  | done    | no        | no   | done  | done  | no     | waits
-    mark_won_lost | bulk win   | done  | done    | no        | no   | done  | done  | no     | asks
+    mark_won_lost | bulk win   | done  | done    | no        | no   | done  | done  | no     | waits
     mark_won_lost | POST won   | done  | done    | no        | no   | done  | done  | no     | waits
     mark_won_lost | revert     | done  | done    | no        | no   | done  | done  | no     | asks
     delete        | DELETE     | done  | done    | no        | no   | done  | done  | no     | waits
-    delete        | bulk away  | done  | done    | no        | no   | done  | done  | no     | asks
+    delete        | bulk away  | done  | done    | no        | no   | done  | done  | no     | waits
 ";
 
 /// One line of the table.
@@ -199,7 +199,9 @@ fn one_of_many(reply: Reply, envelope: &str) -> &'static str {
     if reply.status != 200 {
         return told(&reply);
     }
-    match reply.body[envelope]["results"][0]["error"]["code"].as_str() {
+    let result = &reply.body[envelope]["results"][0];
+    match result["error"]["code"].as_str() {
+        None if result["status"] == "waiting" => "waits",
         None => "done",
         Some("approval_required") => "asks",
         Some("policy_denied" | "field_not_viewable") => "no",

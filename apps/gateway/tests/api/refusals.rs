@@ -117,3 +117,43 @@ fn moving_a_deal_and_what_needs_an_approval_and_cannot_wait_name_their_policy() 
     assert_eq!(error["code"], "approval_required");
     assert!(error["message"].as_str().unwrap().contains(NAME), "{error}");
 }
+
+/// The answer of a read to managers, who do not see a field of this kind of record.
+fn seen_without(kind: &str, field: &str, path: &str) -> crate::client::Reply {
+    let server = Server::governed();
+    let admin = server.admin();
+    let deal = json!({"title": "Acme", "value": 1000, "expectedCloseDate": "2031-04-04"});
+    let deal = admin.post("/api/deals", &deal).expect(201)["deal"]["id"].clone();
+    let intel = json!({"competitors": ["Secret Rival"], "objections": ["Too dear"]});
+    admin.put(&format!("/api/deals/{}/intel", deal.as_str().unwrap()), &intel).expect(200);
+    let review = json!({"outcome": "lost", "primaryReasonCode": "price"});
+    admin.post(&format!("/api/deals/{}/win-loss", deal.as_str().unwrap()), &review).expect(201);
+    admin.post("/api/deals", &json!({"title": "Globex", "value": 1000})).expect(201);
+    let policy = json!({"name": NAME, "role": "MANAGER", "action": "view_field", "resource": kind, "field": field});
+    admin.post("/api/policies", &policy).expect(201);
+    server.manager().get(path)
+}
+
+#[test]
+fn figures_leave_out_what_they_would_tell_of_a_hidden_field() {
+    let (patterns, forecast) = ("/api/deals/win-loss/patterns", "/api/forecasting/pipeline");
+    for (kind, field, path, name, withheld) in [
+        ("deal_intel", "competitors", patterns, "patterns", &["byCompetitor"] as &[&str]),
+        ("deal_intel", "objections", patterns, "patterns", &["byObjection"]),
+        ("deal", "value", patterns, "patterns", &["bySize"]),
+        ("deal", "stageId", forecast, "forecast", &["expectedValue", "probableValue", "distribution", "dealsByStage"]),
+        ("deal", "probability", forecast, "forecast", &["expectedValue", "probableValue", "distribution"]),
+        ("deal", "pipelineId", forecast, "forecast", &["dealsByStage"]),
+    ] {
+        let answer = seen_without(kind, field, path).expect(200)[name].clone();
+        assert_eq!(answer["maskedFields"], json!(withheld), "{kind}.{field}");
+        assert!(withheld.iter().all(|member| answer.get(member).is_none()), "{kind}.{field}: {answer}");
+    }
+    for path in [patterns, forecast, "/api/forecasting/stale-deals"] {
+        assert_eq!(seen_without("deal", "status", path).refused(403), "field_not_viewable", "{path}");
+    }
+    let stale = seen_without("deal", "value", "/api/forecasting/stale-deals?daysInactive=0").expect(200);
+    let rows = stale["staleDeals"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["title"] == "Globex" && row.get("value").is_none()), "{stale}");
+    assert_eq!(rows.len(), 1, "{stale}");
+}

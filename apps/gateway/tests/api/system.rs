@@ -242,3 +242,18 @@ fn the_dashboard_and_the_rules_name_metrics_that_are_there() {
         }
     }
 }
+
+#[test]
+fn an_alert_that_grows_worse_wants_another_look() {
+    let server = Server::start();
+    let report = |severity: &str| {
+        let body = json!({"severity": severity, "title": "Slow", "message": "m", "fingerprint": "slow"});
+        server.admin().post("/api/system/alerts", &body)
+    };
+    let made = report("warning").expect(201)["alert"].clone();
+    let acknowledge = format!("/api/system/alerts/{}/acknowledge", made["id"].as_str().unwrap());
+    server.admin().post(&acknowledge, &json!({})).expect(200);
+    let status = |reply: crate::client::Reply| reply.body["alert"]["status"].clone();
+    assert_eq!(status(report("info")), "acknowledged");
+    assert_eq!(status(report("critical")), "open");
+}

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use crm_core::{
     Currency, Id, Record, Result, Tx,
-    deals::{Deal, intel::entity_key},
-    masks::Reveals,
+    deals::{
+        Deal,
+        intel::{DealIntel, entity_key},
+    },
+    masks::{self, Reveals},
     organizations,
     users::User,
 };
@@ -15,7 +18,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{DealFilter, check_may_view_values, count, deals_in_question, four_digits};
+use super::{DealFilter, check_may_view, count, deals_in_question, four_digits};
 use crate::patterns::Tally;
 
 /// What goes with winning.
@@ -80,8 +83,10 @@ pub struct PatternGroup {
     pub lift: Option<f64>,
 }
 
-/// The groups that would tell what the caller does not see of the deals.
-pub const REVEALS: [Reveals; 3] = [
+/// The groups that would tell what the caller does not see of the deals and of what is known about them.
+pub const REVEALS: [Reveals; 5] = [
+    Reveals { member: "byCompetitor", kind: DealIntel::KIND, fields: &["competitors"] },
+    Reveals { member: "byObjection", kind: DealIntel::KIND, fields: &["objections"] },
     Reveals { member: "byOwner", kind: Deal::KIND, fields: &["ownerId"] },
     Reveals { member: "bySize", kind: Deal::KIND, fields: &["value", "currency"] },
     Reveals { member: "averageCycleDays", kind: Deal::KIND, fields: &["closedAt", "createdAt"] },
@@ -104,7 +109,12 @@ const SIZES: [i64; 8] = [0, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_00
 /// # Errors
 /// [`crm_core::Error::Forbidden`]; what the database says.
 pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, closed: &Closed) -> Result<Patterns> {
-    check_may_view_values(tx)?;
+    check_may_view(tx)?;
+    // Each figure tells how deals ended, and a question about a span of time when.
+    masks::check_use::<Deal>(tx.ctx, "status")?;
+    if closed.from.is_some() || closed.until.is_some() {
+        masks::check_use::<Deal>(tx.ctx, "closedAt")?;
+    }
     let currency = organizations::read(tx)?.fields.base_currency;
     let mut question = Question { filter, closed, base: Tally::default() };
     let (base, reviewed, average_cycle_days) = question.overall(tx)?;

@@ -7,7 +7,7 @@ use crm_core::{
     Currency, Error, Id, Money, Record, Result, Tx,
     deals::Deal,
     exchange_rates::AppliedRate,
-    masks::Reveals,
+    masks::{self, Reveals},
     pipelines::{Pipeline, Stage},
 };
 use rust_decimal::{Decimal, RoundingStrategy, prelude::FromPrimitive};
@@ -131,14 +131,17 @@ const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals
     Reveals { member, kind: Deal::KIND, fields }
 }
 
-const AMOUNTS: &[&str] = &["value", "currency", "probability"];
+const VALUES: &[&str] = &["value", "currency"];
+/// A value times a probability: that of the deal, or that of its stage.
+const WEIGHTED: &[&str] = &["value", "currency", "probability", "stageId"];
 
 /// The members of a forecast that would tell what the caller does not see of the deals.
-pub const REVEALS: [Reveals; 13] = [
-    tells("pipelineValue", AMOUNTS),
-    tells("expectedValue", AMOUNTS),
-    tells("probableValue", AMOUNTS),
-    tells("distribution", AMOUNTS),
+pub const REVEALS: [Reveals; 14] = [
+    tells("pipelineValue", VALUES),
+    tells("expectedValue", WEIGHTED),
+    tells("probableValue", WEIGHTED),
+    tells("distribution", WEIGHTED),
+    tells("dealsByStage", &["stageId", "pipelineId"]),
     tells("closedWonValue", &["value", "currency", "status", "closedAt"]),
     tells("closedWonCount", &["status", "closedAt"]),
     tells("closedWonExchangeRates", &["currency", "status", "closedAt"]),
@@ -152,7 +155,7 @@ pub const REVEALS: [Reveals; 13] = [
 
 /// Likewise of each stage in it.
 pub const STAGE_REVEALS: [Reveals; 3] =
-    [tells("value", AMOUNTS), tells("expectedValue", AMOUNTS), tells("probableValue", AMOUNTS)];
+    [tells("value", VALUES), tells("expectedValue", WEIGHTED), tells("probableValue", WEIGHTED)];
 
 /// Forecasts the open deals in question; where days are named, those expected to close on them.
 ///
@@ -160,6 +163,8 @@ pub const STAGE_REVEALS: [Reveals; 3] =
 /// [`Error::Forbidden`]; what the database says.
 pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<PipelineForecast> {
     check_may_view_values(tx)?;
+    // What is open counts.
+    masks::check_use::<Deal>(tx.ctx, "status")?;
     let exchange = Exchange::today(tx)?;
     let groups = open_deals::groups(tx, filter, closing)?;
     let (stages, rates_computed_at) = estimates(tx, filter)?;

@@ -10,7 +10,7 @@ use crm_core::{
     cursor::{self, Position},
     deals::Deal,
     filters,
-    masks::Reveals,
+    masks::{self, Reveals},
     pipelines::{Pipeline, Stage},
     users::User,
 };
@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    DealFilter, check_may_view_values,
+    DealFilter, check_may_view,
     clocks::{self, LastTouch, SnoozeReason, Toucher},
     deals_in_question, internal,
 };
@@ -141,7 +141,9 @@ pub fn list(
     query: &StaleQuery,
     page: &[(String, String)],
 ) -> Result<Page<StaleDeal>> {
-    check_may_view_values(tx)?;
+    check_may_view(tx)?;
+    // All of them are open.
+    masks::check_use::<Deal>(tx.ctx, "status")?;
     let named = |wanted: &str| page.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let limit = named("limit").map_or(Ok(cursor::USUAL), cursor::limit)?;
     let name = cursor::fingerprint(tx.ctx, "stale_deals", page);
