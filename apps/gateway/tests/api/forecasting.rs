@@ -161,6 +161,41 @@ fn currencies_are_never_added_up_and_own_probabilities_count() {
 }
 
 #[test]
+fn won_deals_that_no_rate_converts_are_listed() {
+    let server = Server::start();
+    let past = Past::of(&server, &server.house.manager);
+    let won = |days_ago: f64, value: Value, currency: &str| {
+        let deal = past.deal(40.0, &json!({"title": currency, "value": value, "currency": currency}));
+        past.close(days_ago, deal, "won", "best_fit");
+    };
+    won(20.0, json!(100), "USD");
+    won(20.0, json!(null), "NOK");
+    let day = |days: i64| (past.now - TimeDelta::days(days)).date_naive().to_string();
+    let path = format!("/api/forecasting/pipeline?startDate={}&endDate={}", day(30), day(1));
+    let ask = || {
+        let forecast = server.admin().get(&path).expect(200)["forecast"].clone();
+        let names = ["closedWonValue", "closedWonCount", "closedWonUnconverted", "complete"];
+        json!(names.map(|name| forecast[name].clone()))
+    };
+    assert_eq!(ask(), json!([100, 2, [], true]), "what has no value needs no rate");
+    won(19.0, json!(200), "EUR");
+    won(9.0, json!(40), "EUR");
+    won(9.0, json!(5), "JPY");
+    won(8.0, json!(6), "JPY");
+    let rates = json!({"exchangeRates": [{"fromCurrency": "EUR", "effectiveOn": day(15), "rate": 1.5}]});
+    server.manager().put("/api/exchange-rates", &rates).expect(200);
+    let left_out = json!([
+        {"currency": "EUR", "dealsCount": 1, "value": 200},
+        {"currency": "JPY", "dealsCount": 2, "value": 11}
+    ]);
+    assert_eq!(ask(), json!([160, 6, left_out, false]), "the euros of one day have a rate");
+    let forecast = server.admin().get("/api/forecasting/pipeline").expect(200)["forecast"].clone();
+    for name in ["closedWonExchangeRates", "closedWonUnconverted"] {
+        assert_eq!(forecast.get(name), None, "no days are named");
+    }
+}
+
+#[test]
 fn reopening_and_other_pipelines_begin_anew() {
     let server = Server::start();
     let (q, d) = (stage(&server, "Qualification"), stage(&server, "Discovery"));
