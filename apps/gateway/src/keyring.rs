@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crm_core::sealed::{Keyring, SealedColumn};
+use crm_core::sealed::{Keyring, SealError, SealedColumn};
 use crm_ops::webhooks;
 use rand::RngCore;
 
@@ -52,7 +52,7 @@ impl Place {
                 Keyring::following(move || fs::read_to_string(&file).ok().map(|text| text.trim().to_owned()))
             }
         }
-        .map_err(|_| malformed())
+        .map_err(unusable)
     }
 
     /// The ids of the keys, the one that seals first; none where no key was made yet. Nothing is made.
@@ -67,23 +67,32 @@ impl Place {
     }
 }
 
-fn malformed() -> io::Error {
-    let words = "the keyring (HEIMDELL_KEYRING, or the file `keyring` in HEIMDELL_HOME) is not of the form id:key,id:key with keys of 64 hexadecimal digits";
+fn unusable(error: SealError) -> io::Error {
+    let why = match error {
+        SealError::AmbiguousId => {
+            "gives one id to different keys: what is sealed with one of them would be taken for the other's; keep the key \
+             that the secrets are sealed with, and take the other out"
+        }
+        _ => "is not of the form id:key,id:key with keys of 64 hexadecimal digits",
+    };
+    let words = format!("the keyring (HEIMDELL_KEYRING, or the file `keyring` in HEIMDELL_HOME) {why}");
     io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
-/// A new key as the keyring has it: its id, and random digits.
-fn new_key(id: &str) -> String {
-    let mut key = [0; 32];
+/// A new id and key. The id is random too, so that no key is ever taken for another, not even for one that was lost.
+fn new_key() -> (String, String) {
+    let (mut id, mut key) = ([0; 4], [0; 32]);
+    rand::rng().fill_bytes(&mut id);
     rand::rng().fill_bytes(&mut key);
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{id}:{digits}")
+    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    (format!("k{}", digits(&id)), digits(&key))
 }
 
 /// Makes the file with the first key. It appears whole or not at all, and of two processes that start at once both read
 /// the first one's.
 fn make(file: &Path) -> io::Result<()> {
-    let draft = draft(file, &new_key("k1"))?;
+    let (id, key) = new_key();
+    let draft = draft(file, &format!("{id}:{key}"))?;
     match fs::hard_link(&draft, file) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => fs::remove_file(&draft)?,
@@ -92,13 +101,15 @@ fn make(file: &Path) -> io::Result<()> {
 }
 
 /// Puts a new key in front of the others, so that it seals from now on. It is on the disk when this returns: nothing may
-/// be sealed with a key that a crash could take away.
+/// be sealed with a key that a crash could take away. Gives its id.
 ///
 /// # Errors
 /// What the system says; the file is as it was then.
-pub fn put_in_front(file: &Path, id: &str) -> io::Result<()> {
+pub fn put_in_front(file: &Path) -> io::Result<String> {
     let text = fs::read_to_string(file)?;
-    replace(file, &format!("{},{}", new_key(id), text.trim()))
+    let (id, key) = new_key();
+    replace(file, &format!("{id}:{key},{}", text.trim()))?;
+    Ok(id)
 }
 
 /// Leaves only the key that seals.
@@ -147,7 +158,10 @@ mod tests {
         let place = Place::File(file.clone());
         assert_eq!(place.ids().unwrap(), Vec::<String>::new());
         assert!(!file.exists(), "looking makes nothing");
-        assert_eq!(place.open().unwrap().ids(), ["k1"]);
+        let [id] = place.open().unwrap().ids().try_into().unwrap();
+        assert!(id.len() == 9 && id.starts_with('k'), "{id}");
+        let (_elsewhere, other) = self::place();
+        assert_ne!(Place::File(other).open().unwrap().ids(), [id], "each first key has a name of its own");
         let first = fs::read_to_string(&file).unwrap();
         place.open().unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), first);
@@ -159,13 +173,20 @@ mod tests {
     fn a_new_key_is_put_in_front_and_old_ones_are_left_out() {
         let (_home, file) = place();
         let keys = Place::File(file.clone()).open().unwrap();
-        put_in_front(&file, "k2").unwrap();
-        assert_eq!(Place::File(file.clone()).ids().unwrap(), ["k2", "k1"]);
+        let old = keys.ids().remove(0);
+        let new = put_in_front(&file).unwrap();
+        assert_eq!(Place::File(file.clone()).ids().unwrap(), [new.clone(), old]);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let secret = crm_core::sessions::tokens::Secret::new("x");
-        assert_eq!(keys.seal(&secret, "row", [1; 24]).unwrap().key_id(), Some("k2"), "a ring that is open follows");
+        assert_eq!(
+            keys.seal(&secret, "row", [1; 24]).unwrap().key_id(),
+            Some(new.as_str()),
+            "a ring that is open follows"
+        );
         keep_first(&file).unwrap();
-        assert_eq!(Place::File(file.clone()).ids().unwrap(), ["k2"]);
+        assert_eq!(Place::File(file.clone()).ids().unwrap(), [new]);
+        fs::write(&file, format!("k1:{},k1:{}", "01".repeat(32), "02".repeat(32))).unwrap();
+        assert!(Place::File(file.clone()).ids().unwrap_err().to_string().contains("gives one id to different keys"));
         fs::write(&file, "k1:short").unwrap();
         assert!(Place::File(file).ids().unwrap_err().to_string().contains("HEIMDELL_KEYRING"));
     }

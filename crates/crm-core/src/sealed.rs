@@ -22,7 +22,7 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 
-pub use columns::{Resealed, SealedColumn, Usage, alone, hold, organizations, reseal, row, usage};
+pub use columns::{Resealed, SealedColumn, Usage, alone, hold, organizations, reseal, row, unopenable, usage};
 
 use crate::sessions::tokens::Secret;
 
@@ -32,6 +32,9 @@ pub enum SealError {
     /// The active key is not among the keys.
     #[error("the active key is not in the ring")]
     NoActiveKey,
+    /// Two keys that differ have the same id, so that one could be taken for the other.
+    #[error("two different keys have the same id")]
+    AmbiguousId,
     /// It was sealed with a key that is not in the ring any more.
     #[error("the key that this was sealed with is not in the ring")]
     UnknownKey,
@@ -80,13 +83,10 @@ impl Keyring {
     /// A ring of keys by id, of which one seals.
     ///
     /// # Errors
-    /// [`SealError::NoActiveKey`].
+    /// [`SealError::NoActiveKey`], and [`SealError::AmbiguousId`] for one id of different keys.
     pub fn new<'k>(active: &str, keys: impl IntoIterator<Item = (&'k str, [u8; 32])>) -> Result<Self, SealError> {
-        let keys: BTreeMap<_, _> = keys.into_iter().map(|(id, key)| (id.to_owned(), key)).collect();
-        match keys.contains_key(active) {
-            true => Ok(Self { keys: RwLock::new(Keys { active: active.to_owned(), keys }), source: None }),
-            false => Err(SealError::NoActiveKey),
-        }
+        let keys = Keys::of(active, keys.into_iter().map(|(id, key)| (id.to_owned(), key)))?;
+        Ok(Self { keys: RwLock::new(keys), source: None })
     }
 
     /// A ring from text: `id:key` with commas between them, each key as 64 hexadecimal digits; the first one seals.
@@ -99,7 +99,8 @@ impl Keyring {
     /// ```
     ///
     /// # Errors
-    /// [`SealError::NoActiveKey`] where it is no such text.
+    /// [`SealError::NoActiveKey`] where it is no such text, [`SealError::AmbiguousId`] where it gives one id to different
+    /// keys.
     pub fn parse(text: &str) -> Result<Self, SealError> {
         Ok(Self { keys: RwLock::new(Keys::parse(text)?), source: None })
     }
@@ -108,7 +109,7 @@ impl Keyring {
     /// a key is met that is not known. While it cannot be read, the keys of before are good.
     ///
     /// # Errors
-    /// [`SealError::NoActiveKey`] where it is no such text now.
+    /// As [`Keyring::parse`], of the text as it is now.
     pub fn following(source: impl Fn() -> Option<String> + Send + Sync + 'static) -> Result<Self, SealError> {
         let keys = Keys::parse(&source().ok_or(SealError::NoActiveKey)?)?;
         Ok(Self { keys: RwLock::new(keys), source: Some(Box::new(source)) })
@@ -125,7 +126,7 @@ impl Keyring {
         let Some(text) = self.source.as_ref().and_then(|source| source()) else { return };
         match Keys::parse(&text) {
             Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
-            Err(_) => tracing::warn!("the keyring is not of its form any more; the keys of before are used"),
+            Err(error) => tracing::warn!(%error, "the keyring cannot be used any more; the keys of before are"),
         }
     }
 
@@ -174,6 +175,19 @@ impl Keyring {
 }
 
 impl Keys {
+    fn of(active: &str, entries: impl IntoIterator<Item = (String, [u8; 32])>) -> Result<Self, SealError> {
+        let mut keys = BTreeMap::new();
+        for (id, key) in entries {
+            if *keys.entry(id).or_insert(key) != key {
+                return Err(SealError::AmbiguousId);
+            }
+        }
+        match keys.contains_key(active) {
+            true => Ok(Self { active: active.to_owned(), keys }),
+            false => Err(SealError::NoActiveKey),
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, SealError> {
         let read = |entry: &str| {
             let (id, key) = entry.trim().split_once(':')?;
@@ -184,7 +198,7 @@ impl Keys {
         };
         let keys = text.split(',').map(read).collect::<Option<Vec<_>>>().ok_or(SealError::NoActiveKey)?;
         let active = keys.first().map(|(id, _)| id.clone()).ok_or(SealError::NoActiveKey)?;
-        Ok(Self { active, keys: keys.into_iter().collect() })
+        Self::of(&active, keys)
     }
 
     fn cipher(&self, id: &str) -> Result<XChaCha20Poly1305, SealError> {
@@ -225,6 +239,18 @@ mod tests {
             assert_eq!(refused(&keys, text, ROW), Some(SealError::Broken), "{text}");
         }
         assert_eq!(Keyring::new("k9", [("k1", [1; 32])]).err(), Some(SealError::NoActiveKey));
+    }
+
+    #[test]
+    fn one_name_is_one_key() {
+        let text = |entries: &[(&str, &str)]| {
+            entries.iter().map(|(id, byte)| format!("{id}:{}", byte.repeat(32))).collect::<Vec<_>>().join(",")
+        };
+        let parse = |entries: &[(&str, &str)]| Keyring::parse(&text(entries)).map(|keys| keys.ids());
+        assert_eq!(parse(&[("k1", "01"), ("k1", "02")]), Err(SealError::AmbiguousId));
+        assert_eq!(parse(&[("k2", "03"), ("k1", "01"), ("k1", "02")]), Err(SealError::AmbiguousId));
+        assert_eq!(parse(&[("k1", "01"), ("k1", "01")]), Ok(vec!["k1".to_owned()]), "said twice, it is the same");
+        assert_eq!(Keyring::new("k1", [("k1", [1; 32]), ("k1", [2; 32])]).err(), Some(SealError::AmbiguousId));
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn of_contents(contents: &ContentFacts, now: DateTime<Utc>) -> Vec<Checkup> {
     vec![
         verdicts::zones(&contents.unknown_zones),
         verdicts::workers(contents),
-        verdicts::backlog(contents.oldest_waiting_seconds),
+        verdicts::backlog(contents),
         verdicts::abandoned(contents.abandoned_jobs),
         verdicts::failed(contents.failed_jobs),
         verdicts::backup(contents, now),

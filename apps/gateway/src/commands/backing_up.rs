@@ -16,7 +16,8 @@ pub(crate) struct Order {
     /// The folder of the backups; without it, `backups` in the program's home.
     #[arg(long, env = "HEIMDELL_BACKUPS", value_name = "DIR")]
     to: Option<PathBuf>,
-    /// Keep that many of the latest backups in the folder, and remove the others.
+    /// Keep that many of the latest backups in the folder, and remove the others. The latest that was verified stays,
+    /// however old it is.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
     /// Restore the backup into a scratch database, compare every table, and walk along the field histories: the backup
@@ -52,7 +53,7 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
         );
     }
     if let Some(count) = order.keep {
-        for name in backups::keep(&folder, usize::try_from(count)?)? {
+        for name in backups::keep(&place, &folder, usize::try_from(count)?)? {
             println!("{name} is removed: {count} later ones are kept.");
         }
     }

@@ -1,4 +1,6 @@
 //! The keys that seal secrets: a new one in the place of the old, and old ones thrown away.
+use std::collections::BTreeMap;
+
 use clap::Subcommand;
 use crm_core::{
     clock,
@@ -51,9 +53,7 @@ fn rotate(house: &House, place: &Place) -> Result<(), Failure> {
                 if ids.iter().skip(1).any(|id| usage.contains_key(id)) {
                     return Ok::<_, Failure>(None);
                 }
-                let id = next_id(&ids, usage);
-                keyring::put_in_front(file, &id)?;
-                Ok(Some(id))
+                Ok(Some(keyring::put_in_front(file)?))
             })?;
             match begun {
                 Some(id) => println!("The key {id} is made, and seals from now on."),
@@ -78,7 +78,7 @@ fn rotate(house: &House, place: &Place) -> Result<(), Failure> {
     }
 }
 
-const ONE_KEY: &str = "HEIMDELL_KEYRING holds one key. Make another (openssl rand -hex 32), append it as `,k2:DIGITS` and \
+const ONE_KEY: &str = "HEIMDELL_KEYRING holds one key. Make another (openssl rand -hex 32), append it as `,NAME:DIGITS`, by a name that no key has had, and \
                        restart each gateway and worker; then put it in front and restart them again; then run this again.";
 
 const LEFT: &str = "Give each gateway and worker the same keyring, with these keys behind the first one, and run this again. \
@@ -107,13 +107,24 @@ fn forget(house: &House, place: &Place) -> Result<(), Failure> {
         let ids = place.ids()?;
         let active = ids.first().cloned().unwrap_or_default();
         if let Some(left) = left(usage, &active) {
-            return Err::<_, Failure>(format!("nothing is forgotten: {left}. Run `heimdell keys rotate`").into());
+            return Ok::<_, Failure>(Err(left));
         }
         if let (Place::File(file), true) = (place, ids.len() > 1) {
             keyring::keep_first(file)?;
         }
-        Ok(ids.into_iter().skip(1).collect::<Vec<_>>())
+        Ok(Ok(ids.into_iter().skip(1).collect::<Vec<_>>()))
     })?;
+    let forgotten = match forgotten {
+        Ok(forgotten) => forgotten,
+        Err(left) => {
+            let lost = sealed::unopenable(house.door.database(), &place.open()?, &SEALED_COLUMNS)?;
+            let advice = match lost.is_empty() {
+                true => "Run `heimdell keys rotate`".to_owned(),
+                false => lost_words(&lost),
+            };
+            return Err(format!("nothing is forgotten: {left}. {advice}").into());
+        }
+    };
     match (forgotten.join(", "), place) {
         (old, _) if old.is_empty() => println!("There is no old key."),
         (old, Place::File(_)) => {
@@ -135,8 +146,12 @@ fn left(usage: &Usage, active: &str) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// An id that no key has had, as far as is known: k1, k2 and so on.
-fn next_id(ids: &[String], usage: &Usage) -> String {
-    let numbers = ids.iter().chain(usage.keys()).filter_map(|id| id.strip_prefix('k')?.parse::<u32>().ok());
-    format!("k{}", numbers.max().unwrap_or(0).saturating_add(1))
+/// What to do about secrets that no key opens: a rotation would leave them as they are.
+fn lost_words(lost: &BTreeMap<&'static str, usize>) -> String {
+    let tables: Vec<_> = lost.iter().map(|(table, count)| format!("{count} in {table}")).collect();
+    format!(
+        "No key of the keyring opens {} of them. Bring the key that they were sealed with, or renew them: POST \
+         /api/webhooks/:id/renew-secret, for sources /api/webhooks/sources/:id/renew-secret. Then run `heimdell keys rotate`",
+        tables.join(" and ")
+    )
 }

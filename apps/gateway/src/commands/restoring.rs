@@ -12,7 +12,7 @@ use crm_core::{
     clock, organizations,
 };
 use crm_ops::webhooks::holding::{self, Release};
-use gateway::config::Storage;
+use gateway::{config::Storage, keyring};
 
 use super::{
     Failure,
@@ -80,7 +80,28 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
             "Send them with `heimdell resume`, or only what happens from now on with `heimdell resume --discard`."
         );
     }
+    if let Some(warning) = lacking(&backup.manifest.sealing_keys.needed, &keyring::Place::of(&storage)) {
+        println!("{warning}");
+    }
     reached.close()
+}
+
+/// What to do where the secrets of a backup cannot be opened here.
+fn lacking(needed: &[String], place: &keyring::Place) -> Option<String> {
+    let (known, trouble) = match place.ids() {
+        Ok(known) => (known, String::new()),
+        Err(error) => (Vec::new(), format!(" ({error})")),
+    };
+    let lacking: Vec<_> = needed.iter().filter(|id| !known.contains(id)).map(String::as_str).collect();
+    (!lacking.is_empty()).then(|| {
+        format!(
+            "WARNING: secrets of webhooks in it are sealed with keys that the keyring here lacks{trouble}: {}.\nBefore the \
+             first start, bring the keyring of where the backup was made (the file `keyring` in HEIMDELL_HOME, or \
+             HEIMDELL_KEYRING), or put these keys behind the first one. If they are lost, renew the secrets: POST \
+             /api/webhooks/:id/renew-secret and /api/webhooks/sources/:id/renew-secret.",
+            lacking.join(", ")
+        )
+    })
 }
 
 /// What was held back after a restore, to go on.

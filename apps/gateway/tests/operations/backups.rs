@@ -205,6 +205,22 @@ fn a_backup_under_load_is_whole_and_old_ones_go() {
 }
 
 #[test]
+fn the_last_backup_that_is_known_to_be_good_stays() {
+    let ground = Ground::founded();
+    let older = ground.back_up();
+    said(&mut ground.command(&["backup", "--verify", older.to_str().unwrap()]));
+    said(&mut ground.command(&["backup", "--verify"]));
+    let good = ground.dumps().pop().unwrap();
+    for _ in 0..2 {
+        said(&mut ground.command(&["backup", "--keep", "1"]));
+        let [first, last] = ground.dumps().try_into().unwrap();
+        assert!(first == good && last > good, "{first:?} and {last:?}");
+    }
+    said(&mut ground.command(&["backup", "--verify", "--keep", "1"]));
+    assert!(ground.dumps().len() == 1 && !good.exists(), "a later one is known to be good");
+}
+
+#[test]
 fn a_database_in_use_is_replaced_only_on_demand_and_kept() {
     let ground = Ground::founded();
     let (before, dump) = (ground.content(), ground.back_up());

@@ -61,6 +61,8 @@ fn each_fault_is_found() {
              updated_at) select '{organization}', gen_random_uuid(), 'default', 'none', '{{}}', status, \
              now() - interval '1 hour', now() - interval '1 hour', now(), now() \
              from unnest(array['waiting', 'active', 'failed']) as status; \
+             insert into queue_jobs (organization_id, id, queue, kind, payload, status, run_at, created_at, updated_at) \
+             values ('{organization}', gen_random_uuid(), 'default', 'none', '{{}}', 'active', now(), now(), now()); \
              insert into webhook_sources (organization_id, id, name, is_active, secret, created_at, updated_at) \
              values ('{organization}', gen_random_uuid(), 'mail', true, 'v1.k9.x.y', now(), now()); \
              update workers set heartbeat_at = now() - interval '2 minutes'; \
@@ -71,6 +73,7 @@ fn each_fault_is_found() {
     let wrong =
         ["migrations", "time_zones", "workers", "job_backlog", "abandoned_jobs", "failed_jobs", "sealing_keys", "port"];
     assert_eq!(checks(&found), wrong, "{found:?}");
+    assert!(found.iter().any(|(_, finding)| finding.starts_with("2 active jobs")), "one has no lease: {found:?}");
     assert!(!all_is_well);
 }
 

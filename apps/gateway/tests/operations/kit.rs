@@ -78,6 +78,11 @@ impl Process {
         let mut child = create.arg("--password-stdin").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(b"a long enough one\n").unwrap();
         assert!(child.wait().unwrap().success());
+        self.signed_in()
+    }
+
+    /// A client that has signed in as who was made by [`Process::client`].
+    pub(crate) fn signed_in(&self) -> Client {
         let mut client = Client { base: format!("http://{}", self.address), token: None, traceparent: None };
         let body = json!({"email": "ada@acme.test", "password": "a long enough one"});
         let answer = client.post("/api/auth/login", &body).unwrap();

@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{Error, Manifest, manifests::checksum};
+use super::{Error, Manifest, Place, creation::connect, manifests::checksum, register};
 
 /// How the names of our dumps begin and end, and how those of files that are not whole end.
 const NAME: (&str, &str) = ("heimdell-", ".dump");
@@ -95,15 +95,23 @@ pub fn latest(folder: &Path) -> Result<Backup, Error> {
     Backup::open(&folder.join(latest))
 }
 
-/// Removes all but the latest backups, each with its manifest, and gives the names of those removed. Files of other
-/// names are left alone.
+/// Removes all but the latest backups, each with its manifest, and gives the names of those removed. The latest that was
+/// verified, by the register in the database, stays however old it is: it is the last that is known to be good. Files of
+/// other names are left alone.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn keep(folder: &Path, count: usize) -> Result<Vec<String>, Error> {
+/// [`Error::Io`], and what the database says; nothing is removed then.
+pub fn keep(place: &Place, folder: &Path, count: usize) -> Result<Vec<String>, Error> {
+    let verified = register::verified(&mut connect(&place.address)?)?;
+    keep_beside(folder, count, &|backup| verified.contains(&backup.manifest.sha256))
+}
+
+fn keep_beside(folder: &Path, count: usize, is_verified: &dyn Fn(&Backup) -> bool) -> Result<Vec<String>, Error> {
     let _held = hold(folder)?;
     let names = whole(folder)?;
-    let surplus = surplus(&names, count).to_vec();
+    let is_good = |name: &&String| Backup::open(&folder.join(name)).is_ok_and(|backup| is_verified(&backup));
+    let good = names.iter().rev().find(is_good);
+    let surplus: Vec<_> = surplus(&names, count).iter().filter(|name| Some(*name) != good).cloned().collect();
     for name in &surplus {
         // The manifest first: a dump without one is no backup, and a manifest without a dump would look like a loss.
         remove(&manifest_path(&folder.join(name)))?;
@@ -160,8 +168,9 @@ mod tests {
         ["notes.txt", "heimdell-20250101T000000000Z.dump", "heimdell-20250101T000000000Z.dump.new"]
             .iter()
             .for_each(|name| touch(name));
-        assert_eq!(keep(folder.path(), 2).unwrap(), names[..1]);
-        assert_eq!(keep(folder.path(), 2).unwrap(), Vec::<String>::new());
+        let keep = || keep_beside(folder.path(), 2, &|_| false).unwrap();
+        assert_eq!(keep(), names[..1]);
+        assert_eq!(keep(), Vec::<String>::new());
         let mut left = super::names(folder.path()).unwrap();
         left.sort();
         let expected = [".lock", "heimdell-20250101T000000000Z.dump", &names[1].replace(".dump", ".json"), &names[1]];

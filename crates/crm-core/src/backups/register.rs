@@ -1,9 +1,34 @@
 //! The register of backups in the database itself, by which the installation knows how old its last good one is.
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query, sql_types as st};
 
 use super::{Backup, Error};
 use crate::Id;
+
+#[derive(QueryableByName)]
+struct Sum {
+    #[diesel(sql_type = st::Text)]
+    sha256: String,
+}
+
+/// The checksums of the backups that were verified, as hexadecimal digits. An older schema has no register.
+pub(super) fn verified(connection: &mut PgConnection) -> Result<BTreeSet<String>, Error> {
+    if !is_there(connection)? {
+        return Ok(BTreeSet::new());
+    }
+    let sums: Vec<Sum> = sql_query(
+        "select encode(sha256, 'hex') as sha256 from backups where verified_at is not null and sha256 is not null",
+    )
+    .load(connection)?;
+    Ok(sums.into_iter().map(|sum| sum.sha256).collect())
+}
+
+fn is_there(connection: &mut PgConnection) -> Result<bool, Error> {
+    let register: There = sql_query("select to_regclass('backups') is not null as there").get_result(connection)?;
+    Ok(register.there)
+}
 
 #[derive(QueryableByName)]
 struct There {
@@ -17,8 +42,7 @@ pub(super) fn note(
     backup: &Backup,
     verified_at: Option<DateTime<Utc>>,
 ) -> Result<(), Error> {
-    let register: There = sql_query("select to_regclass('backups') is not null as there").get_result(connection)?;
-    if !register.there {
+    if !is_there(connection)? {
         tracing::warn!("the backup is not noted: the schema is older than this program, see `heimdell migrate`");
         return Ok(());
     }

@@ -53,6 +53,8 @@ pub fn restore(
     let migrations = migrations::migrate(&url)?;
     let refused = |error| Error::Refused(format!("the restored database cannot be made ready: {error}"));
     prepare(&scratch::door(&url)?).map_err(refused)?;
+    // The workers of the backup's own time do not work on this database, and would be missed.
+    sql_query("delete from workers").execute(&mut connect(&scratch.address)?)?;
     let aside = scratch.take_place_of(place.database())?;
     match aside {
         Some(aside) if !was_in_use => {

@@ -50,10 +50,13 @@ pub struct ContentFacts {
     /// Workers that were heard of of late.
     #[diesel(sql_type = BigInt)]
     pub living_workers: i64,
+    /// Those of them that do nothing at the moment.
+    #[diesel(sql_type = BigInt)]
+    pub idle_workers: i64,
     /// Workers that are silent, and have not signed off.
     #[diesel(sql_type = BigInt)]
     pub silent_workers: i64,
-    /// Jobs whose worker has given no sign of life for two leases.
+    /// Jobs whose worker has given no sign of life for two leases, and active ones without a lease.
     #[diesel(sql_type = BigInt)]
     pub abandoned_jobs: i64,
     /// Jobs that were given up within the last day.
@@ -133,8 +136,11 @@ fn of_contents(connection: &mut PgConnection) -> Result<ContentFacts, Error> {
          (select extract(epoch from now() - min(run_at))::bigint from queue_jobs \
           where status = 'waiting' and run_at <= now()) as oldest_waiting_seconds, \
          (select count(*) from workers where heartbeat_at > now() - make_interval(secs => $1)) as living_workers, \
+         (select count(*) from workers where heartbeat_at > now() - make_interval(secs => $1) and not exists \
+          (select from jsonb_array_elements(queues) as queue where (queue ->> 'running')::int > 0)) as idle_workers, \
          (select count(*) from workers where heartbeat_at <= now() - make_interval(secs => $1)) as silent_workers, \
-         (select count(*) from queue_jobs where status = 'active' and lease_until < now() - interval '30 s') as abandoned_jobs, \
+         (select count(*) from queue_jobs where status = 'active' \
+          and (lease_until < now() - interval '30 s' or lease_until is null)) as abandoned_jobs, \
          (select count(*) from queue_jobs where status = 'failed' and updated_at > now() - interval '1 day') as failed_jobs, \
          (select max(verified_at) from backups) as backup_verified_at, exists (select from organizations) as is_in_use",
     );

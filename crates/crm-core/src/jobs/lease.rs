@@ -160,7 +160,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes over jobs of one organization whose lease has run out, without beginning them: whoever held them can
+    /// Takes over jobs of one organization whose lease has run out, or which have none, without beginning them: whoever held them can
     /// commit nothing more. A job in the middle of a step is not taken, since its worker is alive.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Queue {
             let now = tx.ctx.now;
             tx.sql::<RowTypes>(
                 "WITH chosen AS MATERIALIZED (SELECT id FROM queue_jobs WHERE organization_id = {org} \
-                 AND status = 'active' AND kind = ANY({}) AND lease_until < {} ORDER BY id LIMIT {} \
+                 AND status = 'active' AND kind = ANY({}) AND (lease_until < {} OR lease_until IS NULL) ORDER BY id LIMIT {} \
                  FOR UPDATE SKIP LOCKED) \
                  UPDATE queue_jobs AS job SET lease_token = {}, lease_until = {}, updated_at = {} FROM chosen \
                  WHERE job.organization_id = {org} AND job.id = chosen.id \

@@ -45,13 +45,13 @@ impl Queue {
         self.database().read(find, |_, found| Ok::<_, Error>(found))
     }
 
-    /// Organizations with jobs whose lease has run out.
+    /// Organizations with jobs whose lease has run out, or which are active without any.
     ///
     /// # Errors
     /// What the database says.
     pub fn expired(&self, kinds: &[String]) -> Result<Vec<Id<Organization>>> {
-        let text = "SELECT DISTINCT organization_id FROM queue_jobs WHERE status = 'active' AND lease_until < now() \
-                    AND kind = ANY({})";
+        let text = "SELECT DISTINCT organization_id FROM queue_jobs WHERE status = 'active' \
+                    AND (lease_until < now() OR lease_until IS NULL) AND kind = ANY({})";
         let find = |conn: &mut PgConnection| Statement::<st::Uuid>::new(text, None).bind(kinds.to_vec()).load(conn);
         let found: Vec<Uuid> = self.database().read(find, |_, found| Ok::<_, Error>(found))?;
         Ok(found.into_iter().map(Id::from).collect())

@@ -89,6 +89,37 @@ fn count(conn: &mut PgConnection, columns: &[SealedColumn]) -> diesel::QueryResu
     Ok(found.into_iter().collect())
 }
 
+/// What no key of the ring opens of the secrets that are not sealed with its first key: how many there are in each table
+/// that has any.
+///
+/// # Errors
+/// What the database says.
+pub fn unopenable(
+    database: &Database,
+    keys: &Keyring,
+    columns: &[SealedColumn],
+) -> Result<BTreeMap<&'static str, usize>> {
+    let active = keys.ids().into_iter().next().unwrap_or_default();
+    let mut lost = BTreeMap::new();
+    for SealedColumn { table, column, name } in columns {
+        let text = format!(
+            "SELECT organization_id, id, {column} FROM {table} WHERE {column} LIKE 'v1.%' \
+             AND split_part({column}, '.', 2) <> {{}}"
+        );
+        let find = Statement::<(st::Uuid, st::Uuid, st::Text)>::new(text, None).bind(active.as_str());
+        let found: Vec<(Uuid, Uuid, String)> =
+            database.read(|conn| find.clone().load(conn), |_, found| Ok::<_, Error>(found))?;
+        let is_lost = |(organization, id, text): &(Uuid, Uuid, String)| {
+            keys.open(&Sealed::stored(text.as_str()), &row(name, Id::from(*organization), *id)).is_err()
+        };
+        match found.iter().filter(|secret| is_lost(secret)).count() {
+            0 => {}
+            count => *lost.entry(*table).or_default() += count,
+        }
+    }
+    Ok(lost)
+}
+
 /// The organizations that have secrets in a column which are sealed with one of these keys.
 ///
 /// # Errors

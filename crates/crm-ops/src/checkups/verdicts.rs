@@ -157,13 +157,25 @@ pub(super) fn workers(contents: &ContentFacts) -> Checkup {
 }
 
 /// Does work that could be done wait?
-pub(super) fn backlog(oldest_waiting_seconds: Option<i64>) -> Checkup {
-    let finding = match oldest_waiting_seconds {
+pub(super) fn backlog(contents: &ContentFacts) -> Checkup {
+    let verdict = vital_signs::backlog_of(contents.oldest_waiting_seconds.unwrap_or(0));
+    let are_idle = contents.idle_workers > 0 && verdict != Verdict::Ok;
+    let finding = match contents.oldest_waiting_seconds {
+        Some(seconds) if are_idle => {
+            format!("the oldest job has waited for {seconds} s, though {} workers are idle", contents.idle_workers)
+        }
         Some(seconds) => format!("the oldest job has waited for {seconds} s"),
-        None => "no job waits".to_owned(),
+        None => "no job is due".to_owned(),
     };
-    let verdict = vital_signs::backlog_of(oldest_waiting_seconds.unwrap_or(0));
-    Checkup::judged("job_backlog", verdict, finding, format!("{START_A_WORKER}, or more of them"))
+    let remedy = match are_idle {
+        true => {
+            "see which kind it is (kind in queue_jobs): these workers may not know it, such as one of another version of the \
+             program, and more of them would not help"
+                .to_owned()
+        }
+        false => format!("{START_A_WORKER}, or more of them"),
+    };
+    Checkup::judged("job_backlog", verdict, finding, remedy)
 }
 
 /// Do jobs belong to workers that died?
@@ -172,7 +184,7 @@ pub(super) fn abandoned(count: i64) -> Checkup {
         0 => Checkup::ok("abandoned_jobs", "every active job has a living worker"),
         count => Checkup::error(
             "abandoned_jobs",
-            format!("the workers of {count} active jobs have died, and no other has taken over"),
+            format!("{count} active jobs have no living worker, and no other has taken over"),
             "start a worker: it takes them over by itself",
         ),
     }
@@ -244,6 +256,7 @@ mod tests {
                 unknown_zones: Vec::new(),
                 oldest_waiting_seconds: None,
                 living_workers: 2,
+                idle_workers: 0,
                 silent_workers: 0,
                 abandoned_jobs: 0,
                 failed_jobs: 0,
@@ -329,6 +342,21 @@ mod tests {
             assert_eq!((wrong[0].check, wrong[0].state), (check, state));
             assert!(wrong[0].remedy.is_some(), "{check}");
         }
+    }
+
+    #[test]
+    fn a_backlog_beside_idle_workers_is_not_for_want_of_workers() {
+        let backlog = |seconds, idle_workers| {
+            let facts = within(|contents| {
+                (contents.oldest_waiting_seconds, contents.idle_workers) = (seconds, idle_workers);
+            });
+            judge(&facts).into_iter().find(|checkup| checkup.check == "job_backlog").unwrap()
+        };
+        assert_eq!(backlog(None, 2).finding, "no job is due");
+        assert_eq!(backlog(Some(10), 2).finding, "the oldest job has waited for 10 s");
+        let (busy, idle) = (backlog(Some(301), 0), backlog(Some(301), 1));
+        assert!(busy.remedy.unwrap().starts_with("start a worker"));
+        assert!(idle.finding.contains("1 workers are idle") && idle.remedy.unwrap().contains("kind in queue_jobs"));
     }
 
     #[test]

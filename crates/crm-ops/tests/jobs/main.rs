@@ -78,6 +78,18 @@ fn a_worker_taken_for_dead_commits_nothing_more() {
 }
 
 #[test]
+fn an_active_job_without_a_lease_is_nobodys() {
+    let house = House::new(1);
+    house.enqueue(house.organizations[0], &Note("x".into()));
+    house.run("UPDATE queue_jobs SET status = 'active'");
+    assert_eq!(house.queue().expired(&["note".into()]).unwrap(), house.organizations);
+    let worker = house.worker().start().unwrap();
+    house.until("SELECT status FROM queue_jobs", "completed");
+    stop(vec![worker]);
+    assert_eq!(house.text("SELECT what FROM effects"), "x");
+}
+
+#[test]
 fn a_job_that_kills_its_workers_is_given_up() {
     let house = House::new(1);
     house.enqueue(house.organizations[0], &Fragile::Panics);
