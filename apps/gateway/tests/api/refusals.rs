@@ -113,9 +113,15 @@ fn moving_a_deal_and_what_needs_an_approval_and_cannot_wait_name_their_policy() 
     let bulk =
         server.manager().post("/api/deals/bulk", &json!({"ids": ids, "set": {"title": "x"}})).expect(200)["bulk"]
             .clone();
-    let error = &bulk["results"][0]["error"];
-    assert_eq!(error["code"], "approval_required");
-    assert!(error["message"].as_str().unwrap().contains(NAME), "{error}");
+    assert_eq!(bulk["results"][0]["status"], "waiting", "{bulk}");
+    let approval = format!("/api/approvals/{}", bulk["results"][0]["approvalId"].as_str().unwrap());
+    let reason = server.manager().get(&approval).expect(200)["approval"]["reason"].clone();
+    assert!(reason.as_str().unwrap().contains(NAME), "{reason}");
+    let convert = server.manager().post("/api/leads", &json!({"lastName": "x"})).expect(201)["lead"]["id"].clone();
+    let convert = format!("/api/leads/{}/convert", convert.as_str().unwrap());
+    let policy = json!({"name": NAME, "role": "MANAGER", "action": "create", "resource": "contact", "effect": "require_approval"});
+    server.admin().post("/api/policies", &policy).expect(201);
+    assert_eq!(named(server.manager(), "POST", &convert, Some(&json!({}))), "approval_required");
 }
 
 /// The answer of a read to managers, who do not see a field of this kind of record.
