@@ -11,8 +11,10 @@ use crate::{
     leads::Lead,
     patch, reason_codes,
     select::Condition,
+    statement::Bind,
     tasks::Task,
 };
+use uuid::Uuid;
 
 /// How many records are held in memory and written with one statement.
 const BATCH: i64 = 1_000;
@@ -83,17 +85,22 @@ fn write<R: Record>(
     to: Id<BusinessUnit>,
     reason: &Reason,
 ) -> Result<()> {
-    let ids: Vec<_> = records.iter().map(|record| record.id().uuid()).collect();
-    let text = format!(
-        "UPDATE {} SET business_unit_id = {{}}, version = version + 1, updated_at = {{}} \
-         WHERE organization_id = {{org}} AND id = ANY({{}})",
-        R::TABLE
-    );
-    let now = tx.ctx.now;
-    let update = tx.sql_text::<diesel::sql_types::Integer>(text);
-    update.with(|s| s.bind(to).bind(now).bind(ids.clone())).run(tx)?;
+    let ids = set_in_all(tx, records, "business_unit_id = {}", to.into())?;
     for record in records {
         history::append(tx, record.id(), record.version() + 1, std::slice::from_ref(diff), reason)?;
     }
     R::moved(tx, ids, &diff.new_value, reason)
+}
+
+/// Writes one column of many records with one statement, each at its next version, and gives their ids. What has changed is
+/// told to the history by whoever calls. `set` comes from the code.
+pub(crate) fn set_in_all<R: Record>(tx: &mut Tx<'_>, records: &[R], set: &str, value: Bind) -> Result<Vec<Uuid>> {
+    let ids: Vec<_> = records.iter().map(|record| record.id().uuid()).collect();
+    let text = format!(
+        "UPDATE {} SET {set}, version = version + 1, updated_at = {{}} WHERE organization_id = {{org}} AND id = ANY({{}})",
+        R::TABLE
+    );
+    let now = tx.ctx.now;
+    tx.sql_text::<diesel::sql_types::Integer>(text).with(|s| s.bind(value).bind(now).bind(ids.clone())).run(tx)?;
+    Ok(ids)
 }

@@ -19,7 +19,9 @@ pub(super) fn endpoint(
     let handler = move |call: Call| {
         call.write(move |tx, request| {
             let mut outcome = edit(tx, request.patch()?)?;
-            approvals::request_each(tx, &mut outcome, &of_each(request.object()?))?;
+            if !outcome.proposals.is_empty() {
+                approvals::request_each(tx, &mut outcome, &of_each(request.object()?))?;
+            }
             Answer::one("bulk", &outcome)
         })
     };

@@ -113,16 +113,18 @@ pub(super) fn report(tx: &mut Tx<'_>, reported: &Reported<'_>) -> Result<Id<Aler
         tx.sql::<st::Bool>("SELECT resolved_at IS NULL FROM alerts WHERE organization_id = {org} AND fingerprint = {}");
     let is_new = !stands.with(|s| s.bind(reported.fingerprint)).first::<bool>(tx)?.unwrap_or_default();
     // Whoever has seen to a warning has not seen to what it grows into.
+    let as_bad = Severity::NAMES.into_iter().skip_while(|name| *name != reported.severity.as_str());
+    let as_bad: Vec<String> = as_bad.map(str::to_owned).collect();
     let row = tx.sql::<(st::Uuid, st::Nullable<st::Timestamptz>, st::Bool)>(
         "INSERT INTO alerts (organization_id, id, fingerprint, severity, source, title, message, is_manual, last_seen_at, \
          created_at, updated_at) VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
          ON CONFLICT (organization_id, fingerprint) DO UPDATE SET severity = excluded.severity, \
          source = excluded.source, title = excluded.title, message = excluded.message, \
          occurrences = alerts.occurrences + 1, last_seen_at = excluded.last_seen_at, resolved_at = NULL, \
-         acknowledged_at = CASE WHEN alerts.resolved_at IS NULL \
-         AND array_position({}, excluded.severity) <= array_position({}, alerts.severity) THEN alerts.acknowledged_at END, \
-         acknowledged_by = CASE WHEN alerts.resolved_at IS NULL \
-         AND array_position({}, excluded.severity) <= array_position({}, alerts.severity) THEN alerts.acknowledged_by END, \
+         acknowledged_at = \
+         CASE WHEN alerts.resolved_at IS NULL AND alerts.severity = ANY({}) THEN alerts.acknowledged_at END, \
+         acknowledged_by = \
+         CASE WHEN alerts.resolved_at IS NULL AND alerts.severity = ANY({}) THEN alerts.acknowledged_by END, \
          updated_at = excluded.updated_at, version = alerts.version + 1 \
          RETURNING id, notified_at, acknowledged_at IS NOT NULL",
     );
@@ -131,7 +133,7 @@ pub(super) fn report(tx: &mut Tx<'_>, reported: &Reported<'_>) -> Result<Id<Aler
             let s = s.bind(id).bind(reported.fingerprint).bind(reported.severity.as_str()).bind(reported.source);
             let s =
                 s.bind(reported.title).bind(reported.message).bind(reported.is_manual).bind(now).bind(now).bind(now);
-            (0..4).fold(s, |s, _| s.bind(Severity::NAMES.map(str::to_owned).to_vec()))
+            s.bind(as_bad.clone()).bind(as_bad)
         })
         .one::<(Uuid, Option<DateTime<Utc>>, bool)>(tx)?;
     let is_due = reported.severity >= Severity::Error && !is_acknowledged;

@@ -16,6 +16,7 @@ use crate::{
     patch,
     record::Record,
     select::Condition,
+    transfers,
 };
 
 /// How many records lose their value in one transaction.
@@ -91,14 +92,7 @@ impl RemoveValues {
         let select = tx.records::<R>().and_all([has, rest]).order("id", false);
         let records = R::load(tx, select.limit(BATCH).locked())?;
         let Some(last) = records.last().map(|record| record.id().uuid()) else { return Ok(None) };
-        let ids: Vec<_> = records.iter().map(|record| record.id().uuid()).collect();
-        let text = format!(
-            "UPDATE {} SET custom_fields = custom_fields - {{}}, version = version + 1, updated_at = {{}} \
-             WHERE organization_id = {{org}} AND id = ANY({{}})",
-            R::TABLE
-        );
-        let now = tx.ctx.now;
-        tx.sql_text::<st::Integer>(text).with(|s| s.bind(self.key.as_str()).bind(now).bind(ids)).run(tx)?;
+        transfers::set_in_all(tx, &records, "custom_fields = custom_fields - {}", self.key.as_str().into())?;
         let reason = Reason { code: None, note: Some("The custom field was deleted.".into()) };
         for record in &records {
             let mut values = patch::object(record.fields())?;

@@ -88,35 +88,29 @@ struct Timelines {
     unprepared: &'static str,
 }
 
-const DEALS: Timelines = Timelines {
-    unanswered: unanswered!(
-        "deals",
-        "(r.id = m.deal_id OR r.contact_id = m.contact_id)",
-        "(b.deal_id = r.id OR b.contact_id = r.contact_id)",
-        "r.status = 'open'"
-    ),
-    unprepared: unprepared!(
-        "deals",
-        "(r.id = m.deal_id OR r.contact_id = m.contact_id)",
-        "(b.deal_id = r.id OR b.contact_id = r.contact_id)",
-        "r.status = 'open'"
-    ),
-};
+/// Both statements of one kind of record.
+macro_rules! timelines {
+    ($table:literal, $mine:literal, $theirs:literal, $open:literal) => {
+        Timelines {
+            unanswered: unanswered!($table, $mine, $theirs, $open),
+            unprepared: unprepared!($table, $mine, $theirs, $open),
+        }
+    };
+}
 
-const LEADS: Timelines = Timelines {
-    unanswered: unanswered!(
-        "leads",
-        "r.id = m.lead_id",
-        "b.lead_id = r.id",
-        "r.status IN ('new', 'contacted', 'qualified') AND NOT r.do_not_contact"
-    ),
-    unprepared: unprepared!(
-        "leads",
-        "r.id = m.lead_id",
-        "b.lead_id = r.id",
-        "r.status IN ('new', 'contacted', 'qualified') AND NOT r.do_not_contact"
-    ),
-};
+const DEALS: Timelines = timelines!(
+    "deals",
+    "(r.id = m.deal_id OR r.contact_id = m.contact_id)",
+    "(b.deal_id = r.id OR b.contact_id = r.contact_id)",
+    "r.status = 'open'"
+);
+
+const LEADS: Timelines = timelines!(
+    "leads",
+    "r.id = m.lead_id",
+    "b.lead_id = r.id",
+    "r.status IN ('new', 'contacted', 'qualified') AND NOT r.do_not_contact"
+);
 
 impl Desk {
     /// The messages to answer and the meetings to prepare, as far as the user sees what they are found by.
