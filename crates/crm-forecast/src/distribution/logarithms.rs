@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn the_exponential_is_that_of_the_library() {
         let circle = Circle::new(SIZE);
-        for (re, im) in [(0.0, 0.0), (-0.5, 1.0), (-3.0, -2_000.25), (-40.0, 7e3), (0.1, 3.14), (-1.0, 0.003)] {
+        for (re, im) in [(0.0, 0.0), (-0.5, 1.0), (-3.0, -2_000.25), (-40.0, 7e3), (0.1, 3.125), (-1.0, 0.003)] {
             let (seen, expected) = (circle.exp(Complex::new(re, im)), Complex::new(re, im).exp());
             assert!((seen - expected).norm() <= 2e-12 * expected.norm(), "{seen} {expected}");
         }
