@@ -5,9 +5,9 @@
 //! [`super::logarithms`].
 
 use rustfft::{FftPlanner, num_complex::Complex};
-use std::f64::consts::TAU;
+use std::{cell::OnceCell, f64::consts::TAU};
 
-use super::logarithms::{Cumulants, Harmonics, Lump};
+use super::logarithms::{Circle, Cumulants, Harmonics, Lump};
 use super::{Cell, Node};
 
 /// A frequency, or a node at a frequency, that cannot reach this is left out.
@@ -19,7 +19,7 @@ const BOUND_ROWS: usize = 512;
 /// The probabilities of the sums 0, 1, 2, ... steps; all values together are fewer than `size` steps, a power of two.
 pub(super) fn sum(cells: &[Cell], step: u64, size: usize) -> Vec<f64> {
     let waves: Vec<Wave> = cells.iter().map(|cell| Wave::new(cell, step, size)).collect();
-    let circle: Vec<Complex<f64>> = (0..size).map(|i| Complex::cis(TAU * i as f64 / size as f64)).collect();
+    let circle = Circle::new(size);
     let mut spectrum = vec![Complex::default(); size];
     spectrum[0] = Complex::from(1.0);
     for frequency in 1..=size / 2 {
@@ -54,6 +54,8 @@ struct Wave {
     /// For each frequency, the sum over the deals of 1 - cos(k w), weighted in the same way.
     spread: Vec<f64>,
     bound: Bound,
+    /// Do deals have their own chance?
+    has_own: bool,
 }
 
 struct PreparedNode {
@@ -63,8 +65,57 @@ struct PreparedNode {
     /// The spread times variance beyond which the node is negligible.
     reach: f64,
     cumulants: Cumulants,
-    /// Absent where deals have their own chance.
-    harmonics: Option<Harmonics>,
+    /// Terms of the harmonics.
+    terms: usize,
+    /// Made when they are needed: most nodes matter at low frequencies alone.
+    harmonics: OnceCell<Harmonics>,
+}
+
+/// Nodes that are multiplied out beside each other.
+const LANES: usize = 8;
+
+/// Chances, and the product of the deals' functions for each, its parts apart.
+struct Lanes {
+    used: usize,
+    chances: [f64; LANES],
+    weights: [f64; LANES],
+    re: [f64; LANES],
+    im: [f64; LANES],
+}
+
+impl Lanes {
+    const EMPTY: Self =
+        Self { used: 0, chances: [0.0; LANES], weights: [0.0; LANES], re: [0.0; LANES], im: [0.0; LANES] };
+
+    fn push(&mut self, node: &Node, small: Complex<f64>) {
+        let at = self.used;
+        (self.chances[at], self.weights[at], self.re[at], self.im[at]) =
+            (node.probability, node.weight, small.re, small.im);
+        self.used += 1;
+    }
+
+    /// The weighted sum over the lanes, each multiplied by the pieces' functions; the lanes are empty then.
+    fn finish(&mut self, pieces: &[Piece], frequency: usize, circle: &Circle) -> Complex<f64> {
+        let (chances, mut re, mut im) = (self.chances, self.re, self.im);
+        for piece in pieces {
+            let turn = circle.at(piece.steps * frequency) - 1.0;
+            let mut factors = [Complex::default(); LANES];
+            for (factor, chance) in factors.iter_mut().zip(&chances) {
+                *factor = turn * chance + 1.0;
+            }
+            if piece.count > 1 {
+                factors = factors.map(|factor| factor.powu(piece.count));
+            }
+            for (factor, (re, im)) in factors.iter().zip(re.iter_mut().zip(&mut im)) {
+                (*re, *im) = (*re * factor.re - *im * factor.im, *re * factor.im + *im * factor.re);
+            }
+        }
+        (self.re, self.im) = (re, im);
+        let weighed = |lane: usize| Complex::new(self.re[lane], self.im[lane]) * self.weights[lane];
+        let sum = (0..LANES).map(weighed).sum();
+        *self = Self::EMPTY;
+        sum
+    }
 }
 
 impl Wave {
@@ -75,38 +126,53 @@ impl Wave {
         let has_own = pieces.iter().any(|piece| piece.own.is_some());
         let lumps: Vec<Lump> = pieces.iter().map(Lump::of).collect();
         let sums = Cumulants::sum(&lumps, &small);
+        let count = pieces.iter().map(|piece| f64::from(piece.count)).sum();
         let prepared = |node: &Node| PreparedNode {
             node: *node,
             variance: if has_own { 1.0 } else { node.probability * (1.0 - node.probability) },
             reach: (node.weight / NEGLIGIBLE).ln(),
             cumulants: if has_own { sums.clone() } else { sums.at(node) },
-            harmonics: (!has_own).then(|| Harmonics::new(node, &pieces)),
+            terms: Harmonics::terms(node, count),
+            harmonics: OnceCell::new(),
         };
         let nodes: Vec<PreparedNode> = cell.nodes().iter().map(prepared).collect();
         let heights = heights(&pieces, size);
         let spread: Vec<f64> = heights.iter().map(|height| (heights[0].re - height.re).max(0.0)).collect();
         let bound = Bound::new(&nodes, heights[0].re);
-        Self { nodes, pieces, small, heights, spread, bound }
+        Self { nodes, pieces, small, heights, spread, bound, has_own }
     }
 
-    fn value(&self, frequency: usize, circle: &[Complex<f64>]) -> Complex<f64> {
-        let angle = TAU * frequency as f64 / circle.len() as f64;
+    fn value(&self, frequency: usize, circle: &Circle) -> Complex<f64> {
+        let angle = TAU * frequency as f64 / circle.size() as f64;
         let level = angle.recip().log2().floor();
         let level = (level >= 0.0).then_some(level as usize);
         let large = &self.pieces[level.map_or(0, |level| self.small[level])..];
         let spread = self.spread[frequency];
-        let matters = |one: &&PreparedNode| one.variance * spread <= one.reach;
-        let value = |one: &PreparedNode| match &one.harmonics {
-            Some(harmonics) if harmonics.beat(large.len()) => harmonics.value(frequency, &self.heights, circle),
-            _ => {
-                let small = level.map_or(Complex::from(1.0), |level| one.cumulants.value(level, angle));
-                large.iter().fold(small, |product, piece| {
-                    let turn = circle[(piece.steps * frequency) & (circle.len() - 1)] - 1.0;
-                    product * (turn * piece.own.unwrap_or(one.node.probability) + 1.0).powu(piece.count)
-                })
+        let (mut sum, mut lanes) = (Complex::default(), Lanes::EMPTY);
+        for one in self.nodes.iter().filter(|one| one.variance * spread <= one.reach) {
+            if !self.has_own && Harmonics::beat(one.terms, large.len()) {
+                let harmonics = one.harmonics.get_or_init(|| Harmonics::new(&one.node, &self.pieces));
+                sum += harmonics.value(frequency, &self.heights, circle) * one.node.weight;
+                continue;
             }
-        };
-        self.nodes.iter().filter(matters).map(|one| value(one) * one.node.weight).sum()
+            let small = level.map_or(Complex::from(1.0), |level| circle.exp(one.cumulants.logarithm(level, angle)));
+            if self.has_own {
+                let factor = |piece: &Piece| {
+                    let turn = circle.at(piece.steps * frequency) - 1.0;
+                    (turn * piece.own.unwrap_or(one.node.probability) + 1.0).powu(piece.count)
+                };
+                sum += large.iter().map(factor).fold(small, |product, factor| product * factor) * one.node.weight;
+                continue;
+            }
+            lanes.push(&one.node, small);
+            if lanes.used == LANES {
+                sum += lanes.finish(large, frequency, circle);
+            }
+        }
+        if lanes.used > 0 {
+            sum += lanes.finish(large, frequency, circle);
+        }
+        sum
     }
 }
 

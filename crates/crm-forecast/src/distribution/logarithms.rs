@@ -3,6 +3,7 @@
 //! half. Neither looks at the deals one by one.
 
 use rustfft::num_complex::Complex;
+use std::f64::consts::TAU;
 
 use super::Node;
 use super::fourier::Piece;
@@ -15,6 +16,42 @@ const TERMS_PER_DEAL: usize = 4;
 
 /// What the harmonics leave out at most.
 const TOLERANCE: f64 = 1e-13;
+
+/// Parts into which [`Circle::exp`] divides the circle; between them five terms of a series are exact.
+const ARCS: usize = 1_024;
+
+/// Points on the unit circle, as many as frequencies, and a quick exponential of complex numbers.
+pub(super) struct Circle {
+    points: Vec<Complex<f64>>,
+    arcs: Vec<Complex<f64>>,
+}
+
+impl Circle {
+    /// `size` is a power of two.
+    pub(super) fn new(size: usize) -> Self {
+        let points = |count: usize| (0..count).map(|i| Complex::cis(TAU * i as f64 / count as f64)).collect();
+        Self { points: points(size), arcs: points(ARCS) }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.points.len()
+    }
+
+    /// e^(2 pi i k / size).
+    pub(super) fn at(&self, k: usize) -> Complex<f64> {
+        self.points[k & (self.points.len() - 1)]
+    }
+
+    /// e^z, to the precision that the imaginary part itself has.
+    pub(super) fn exp(&self, z: Complex<f64>) -> Complex<f64> {
+        let nearest = (z.im * (ARCS as f64 / TAU)).round();
+        let rest = z.im - nearest * (TAU / ARCS as f64);
+        let square = rest * rest;
+        let turn =
+            Complex::new(1.0 - square * (0.5 - square / 24.0), rest * (1.0 - square * (1.0 / 6.0 - square / 120.0)));
+        self.arcs[(nearest as i64 & (ARCS as i64 - 1)) as usize] * turn * z.re.exp()
+    }
+}
 
 /// Deals of the same number of steps, which need not be whole, and the same chance.
 #[derive(Debug, Clone, Copy)]
@@ -67,12 +104,7 @@ impl Cumulants {
         Self(self.0.iter().map(level).collect())
     }
 
-    /// The function of the deals of a level at a frequency of `angle` per step.
-    pub(super) fn value(&self, level: usize, angle: f64) -> Complex<f64> {
-        self.logarithm(level, angle).exp()
-    }
-
-    /// The logarithm of that.
+    /// The logarithm of the function of the deals of a level at a frequency of `angle` per step.
     pub(super) fn logarithm(&self, level: usize, angle: f64) -> Complex<f64> {
         let angle = angle * (1_u64 << level) as f64;
         let square = -angle * angle;
@@ -110,40 +142,43 @@ pub(super) struct Harmonics {
 }
 
 impl Harmonics {
+    /// How many terms the series of so many deals needs.
+    pub(super) fn terms(node: &Node, count: f64) -> usize {
+        let larger = node.probability.max(1.0 - node.probability);
+        let wanted = ((TOLERANCE / count.max(1.0)).ln() / ((1.0 - larger) / larger).ln()).ceil();
+        if wanted.is_finite() { wanted as usize } else { usize::MAX }
+    }
+
+    /// True when a series of so many terms is quicker than the product over so many deals.
+    pub(super) fn beat(terms: usize, deals: usize) -> bool {
+        terms < TERMS_PER_DEAL * deals
+    }
+
     pub(super) fn new(node: &Node, pieces: &[Piece]) -> Self {
         let count: f64 = pieces.iter().map(|piece| f64::from(piece.count)).sum();
         let is_mirrored = node.probability > 0.5;
         let larger = node.probability.max(1.0 - node.probability);
         let odds = (1.0 - larger) / larger;
-        let wanted = ((TOLERANCE / count.max(1.0)).ln() / odds.ln()).ceil();
-        let terms = if wanted.is_finite() { wanted as usize } else { usize::MAX };
-        let terms = terms.min(TERMS_PER_DEAL * pieces.len());
         let coefficient = |j: usize| -(-odds).powi(j as i32) / j as f64;
         let steps = pieces.iter().map(|piece| piece.steps * piece.count as usize).sum();
         Self {
-            coefficients: (1..=terms).map(coefficient).collect(),
+            coefficients: (1..=Self::terms(node, count)).map(coefficient).collect(),
             constant: count * larger.ln(),
             steps: if is_mirrored { steps } else { 0 },
             is_mirrored,
         }
     }
 
-    /// True when the series is quicker than the product over `deals` of the deals, which may be all of them. Where it is
-    /// slower than that it is cut off, and not exact.
-    pub(super) fn beat(&self, deals: usize) -> bool {
-        self.coefficients.len() < TERMS_PER_DEAL * deals
-    }
-
     /// The function of all deals. `heights` holds the sum over the deals of e^(i k w) for each frequency, a power of two
     /// of them.
-    pub(super) fn value(&self, frequency: usize, heights: &[Complex<f64>], circle: &[Complex<f64>]) -> Complex<f64> {
+    pub(super) fn value(&self, frequency: usize, heights: &[Complex<f64>], circle: &Circle) -> Complex<f64> {
         let (mut sum, mut multiple) = (Complex::from(0.0), 0);
         for coefficient in &self.coefficients {
             multiple = (multiple + frequency) & (heights.len() - 1);
             sum += heights[multiple] * coefficient;
         }
         let sum = if self.is_mirrored { sum.conj() } else { sum };
-        (sum + self.constant).exp() * circle[self.steps * frequency % circle.len()]
+        circle.exp(sum + self.constant) * circle.at(self.steps.wrapping_mul(frequency))
     }
 }
 
@@ -153,6 +188,15 @@ mod tests {
     use proptest::prelude::*;
 
     const SIZE: usize = 256;
+
+    #[test]
+    fn the_exponential_is_that_of_the_library() {
+        let circle = Circle::new(SIZE);
+        for (re, im) in [(0.0, 0.0), (-0.5, 1.0), (-3.0, -2_000.25), (-40.0, 7e3), (0.1, 3.125), (-1.0, 0.003)] {
+            let (seen, expected) = (circle.exp(Complex::new(re, im)), Complex::new(re, im).exp());
+            assert!((seen - expected).norm() <= 2e-12 * expected.norm(), "{seen} {expected}");
+        }
+    }
 
     fn circle(i: usize) -> Complex<f64> {
         Complex::cis(std::f64::consts::TAU * (i % SIZE) as f64 / SIZE as f64)
@@ -173,11 +217,12 @@ mod tests {
                 let factor = |piece: &Piece| ((circle(piece.steps * frequency) - 1.0) * q + 1.0).powu(piece.count);
                 pieces.iter().map(factor).product()
             };
-            let harmonics = Harmonics::new(&node, &pieces);
-            if harmonics.beat(pieces.len()) {
+            let count = pieces.iter().map(|piece| f64::from(piece.count)).sum();
+            if Harmonics::beat(Harmonics::terms(&node, count), pieces.len()) {
+                let harmonics = Harmonics::new(&node, &pieces);
                 let height = |f: usize| pieces.iter().map(|piece| circle(piece.steps * f) * f64::from(piece.count)).sum();
                 let heights: Vec<Complex<f64>> = (0..SIZE).map(height).collect();
-                let circle: Vec<Complex<f64>> = (0..SIZE).map(circle).collect();
+                let circle = Circle::new(SIZE);
                 prop_assert!((harmonics.value(frequency, &heights, &circle) - product(frequency)).norm() < 1e-11);
             }
             let lumps: Vec<Lump> = pieces.iter().map(Lump::of).collect();
@@ -185,7 +230,7 @@ mod tests {
             let angle = 1.0 / 64.0;
             let factor = |piece: &Piece| ((Complex::cis(piece.steps as f64 * angle) - 1.0) * q + 1.0).powu(piece.count);
             let exact: Complex<f64> = pieces.iter().map(factor).product();
-            prop_assert!((cumulants.value(6, angle) - exact).norm() < 1e-11);
+            prop_assert!((cumulants.logarithm(6, angle).exp() - exact).norm() < 1e-11);
         }
     }
 }

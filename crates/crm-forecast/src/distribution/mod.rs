@@ -29,7 +29,10 @@ const NODES: usize = 32;
 const QUICK_WORK: f64 = 2e6;
 
 /// Elementary additions up to which summing step by step is quick enough where the sum is not smooth.
-const EXACT_WORK: f64 = 5e7;
+const EXACT_WORK: f64 = 1.1e8;
+
+/// Additions that take as long as a convolution does for each step.
+const CONVOLVING: f64 = 90.0;
 
 /// Rounding that a cumulated probability may carry when it is compared with a level.
 const LEVEL_SLACK: f64 = 1e-12;
@@ -100,8 +103,7 @@ impl Distribution {
         let divisor = lots().map(|lot| lot.value).fold(0, gcd).max(1);
         let cells = cells(portions);
         let (fine, step) = (step(total, divisor, STEPS), step(total, divisor, STEPS - 1));
-        let support = (total / u128::from(fine)) as f64;
-        let work = cells.iter().map(|cell| cell.work(support)).sum::<f64>();
+        let work = work(&cells, fine);
         let (mean, variance) = moments(portions);
         let smooth = if work > QUICK_WORK { smooth::sum(&cells, step, STEPS as usize) } else { None };
         let (method, step, probabilities) = match smooth {
@@ -208,11 +210,22 @@ impl Cell {
         }
     }
 
-    /// Additions that summing the cell step by step takes when all cells together span `support` steps.
-    fn work(&self, support: f64) -> f64 {
-        let nodes = self.belief.map_or(1, |belief| node_count(self.deals, belief));
-        0.5 * support * nodes as f64 * self.deals as f64
+    /// The value of all its deals together, in steps.
+    fn support(&self, step: u64) -> f64 {
+        self.stakes.iter().map(|stake| f64::from(stake.deals) * (stake.value as f64 / step as f64)).sum()
     }
+}
+
+/// Additions that summing step by step takes: deal by deal and node by node within the cells, and then of the cells, which
+/// are added up by twos.
+fn work(cells: &[Cell], step: u64) -> f64 {
+    let supports = || cells.iter().map(|cell| cell.support(step));
+    let within = |(cell, support): (&Cell, f64)| {
+        let nodes = cell.belief.map_or(1, |belief| node_count(cell.deals, belief));
+        0.5 * support * nodes as f64 * cell.deals as f64
+    };
+    let between = CONVOLVING * supports().sum::<f64>() * (cells.len().max(1) as f64).log2();
+    cells.iter().zip(supports()).map(within).sum::<f64>() + between
 }
 
 /// One cell of all deals with a known chance, and one for each belief.
