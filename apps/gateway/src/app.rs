@@ -30,8 +30,8 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
-    call::RequestId, document, endpoint::Endpoint, equipment::Equipment, live::Live, metrics, problem::Problem,
-    traced::Traced, turns::Turns,
+    call::RequestId, checks::Remembered, document, endpoint::Endpoint, equipment::Equipment, live::Live, metrics,
+    problem::Problem, traced::Traced, turns::Turns,
 };
 
 /// What every request may use.
@@ -60,6 +60,8 @@ pub struct App {
     pub tracer: Option<Tracer>,
     /// Keys and the way out.
     pub equipment: Option<Equipment>,
+    /// What readiness tells beside what is looked at each time.
+    pub vital_checks: Remembered,
 }
 
 impl App {
@@ -82,6 +84,7 @@ impl App {
             document: document::text().into_bytes(),
             tracer: None,
             equipment: None,
+            vital_checks: Remembered::default(),
         })
     }
 

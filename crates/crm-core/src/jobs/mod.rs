@@ -26,8 +26,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use failures::{alerted, give_up, resolve_failures};
-pub use figures::QueueFigures;
 pub(crate) use figures::figures;
+pub use figures::{QueueFigures, own_figures};
 pub use lease::{Claim, LEASE, Queue, Share};
 pub use records::{QueueJob, QueueJobFields, STATUSES, cancel, list, read, retry};
 pub use recurrences::{Recurrence, Recurring};
