@@ -28,6 +28,7 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("alerts", "fingerprint", FreeText),
     ("alerts", "message", FreeText),
     ("alerts", "severity", Technical),
+    ("alerts", "shown_fingerprint", FreeText),
     ("alerts", "source", FreeText),
     ("alerts", "status", Technical),
     ("alerts", "title", FreeText),

@@ -521,6 +521,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int8,
+        shown_fingerprint -> Text,
     }
 }
 

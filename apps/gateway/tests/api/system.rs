@@ -186,14 +186,14 @@ fn an_alert_is_created_counted_filtered_and_acknowledged() {
 fn every_bad_member_of_an_alert_is_told_at_once() {
     let server = Server::start();
     let bad = |body: Value| server.admin().post("/api/system/alerts", &body).bad_fields();
-    let all = ["severity", "title", "message", "source", "fingerprint"];
+    let all = ["fingerprint", "message", "severity", "source", "title"];
     let [title, message, fingerprint] = [201, 2_001, 201].map(|length| "x".repeat(length));
     let rules =
         json!({"severity": "bad", "title": title, "message": message, "source": " ", "fingerprint": fingerprint});
     assert_eq!(bad(rules), all);
     assert_eq!(bad(json!({"severity": 1, "title": 2, "message": 3, "source": [], "fingerprint": {}})), all);
     assert_eq!(bad(json!({})), ["severity", "title"]);
-    assert_eq!(bad(json!({"severity": null, "title": null, "source": ""})), ["severity", "title", "source"]);
+    assert_eq!(bad(json!({"severity": null, "title": null, "source": ""})), ["severity", "source", "title"]);
     for title in ["x".repeat(400), "a\u{1}".into()] {
         let body = json!({"severity": "info", "title": title});
         assert_eq!(bad(body), ["title"], "what was not sent is not bad");
