@@ -166,6 +166,7 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("queue_jobs", "payload", FreeText),
     ("queue_jobs", "queue", Technical),
     ("queue_jobs", "status", Technical),
+    ("queue_jobs", "traceparent", Technical),
     ("queue_jobs", "unique_key", Technical),
     ("reason_codes", "code", Business),
     ("reason_codes", "entity_type", Technical),

@@ -545,6 +545,7 @@ diesel::table! {
         updated_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
         version -> Int8,
+        traceparent -> Nullable<Text>,
     }
 }
 
