@@ -273,7 +273,7 @@ mod tests {
             data_folder: Some(folder()),
             backup_folder: Some(folder()),
             database: Ok(database()),
-            sealing: Some(Ok(SealingFacts { keys: Vec::new(), usage: [].into() })),
+            sealing: Some(Ok(SealingFacts { keys: Vec::new(), usage: [].into(), unopenable: [].into() })),
             client_programs: Some(Ok(15)),
             ..Facts::default()
         }
