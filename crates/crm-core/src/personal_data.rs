@@ -188,6 +188,7 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("sessions", "access_hash", Secret),
     ("sessions", "address", Person),
     ("sessions", "user_agent", Person),
+    ("soft_bounces", "email", Person),
     ("stage_statistics", "audience", Technical),
     ("stage_statistics", "statistics", Business),
     ("stages", "kind", Technical),

@@ -319,7 +319,7 @@ fn a_message_from_outside_is_verified_and_has_one_effect() {
     );
 
     source.send("evt_2", &json!({"type": "invoice.paid", "data": {}})).expect(202);
-    source.send("evt_3", &mail_event("email.bounced", "nobody@x.example")).expect(202);
+    source.send("evt_3", &mail_event("email.delivered", "nobody@x.example")).expect(202);
     until(|| events(&server, &format!("sourceId={source_id}&status=ignored")).len() == 2);
     let stored = id(&events(&server, "status=processed")[0]);
     server.admin().post(&format!("/api/system/webhook-events/{stored}/replay"), &json!({})).expect(202);
@@ -338,13 +338,27 @@ fn a_message_that_is_not_the_sources_is_refused() {
     let now = clock::now().timestamp();
     let refused = [
         source.send_signed("evt", now, "v1,AAAA", bytes()),
-        source.send_signed("evt", now, "", bytes()),
+        source.send_signed("evt", now, "v2,AAAA", bytes()),
         source.send_at("evt", bytes(), 301),
         source.send_at("evt", bytes(), -330),
-        server.nobody().send_bytes("POST", &source.path, &[], bytes()),
     ];
     for reply in refused {
         assert_eq!(reply.refused(401), "invalid_signature");
+    }
+    let unsigned = |headers: &[(&str, &str)]| {
+        let reply = server.nobody().send_bytes("POST", &source.path, headers, bytes());
+        let words = reply.body["detail"].as_str().unwrap().to_owned();
+        assert_eq!(reply.refused(401), "missing_signature");
+        words
+    };
+    let all = "there is no header `webhook-id`, `webhook-timestamp`, `webhook-signature`.";
+    assert!(unsigned(&[]).ends_with(all), "{}", unsigned(&[]));
+    let one = unsigned(&[("webhook-id", "evt"), ("webhook-timestamp", &now.to_string())]);
+    assert!(one.ends_with("there is no header `webhook-signature`."), "{one}");
+    for (kind, words) in [("", "needs a `type`"), ("a b", "other characters"), (&"x".repeat(101), "longer than 100")] {
+        let reply = source.send("evt", &json!({"type": kind}));
+        assert!(reply.body["detail"].as_str().unwrap().contains(words), "{kind}: {}", reply.body);
+        assert_eq!(reply.refused(400), "invalid_message");
     }
     assert_eq!(source.send_at("evt", b"no json".to_vec(), 0).refused(400), "invalid_message");
     assert_eq!(source.send("evt", &json!({"data": 1})).refused(400), "invalid_message");
@@ -361,4 +375,31 @@ fn a_message_that_is_not_the_sources_is_refused() {
     source.send("evt", &body).refused(404);
     server.admin().delete(&path).expect(204);
     assert!(events(&server, "").is_empty());
+}
+
+#[test]
+fn what_cannot_have_happened_then_is_taken_to_have_happened_now() {
+    let server = Server::governed();
+    let (source, _) = Source::make(&server);
+    server.admin().post("/api/leads", &json!({"lastName": "Ann", "email": "ann@x.example"})).expect(201);
+    let worker = work(&server);
+    let now = clock::now();
+    let days_ago = |days| (now - TimeDelta::days(days)).to_rfc3339();
+    let told = ["2999-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "noon", &days_ago(400), &days_ago(-1), &days_ago(30)];
+    for (number, at) in told.iter().enumerate() {
+        let body = json!({"type": "email.delivered", "timestamp": at, "data": {"email": "ann@x.example"}});
+        source.send(&format!("evt_{number}"), &body).expect(202);
+    }
+    until(|| events(&server, "direction=in&status=processed").len() == told.len());
+    worker.stop();
+    let activities = server.admin().get("/api/activities?sort=occurredAt").expect(200)["activities"].clone();
+    let at: Vec<chrono::DateTime<Utc>> =
+        activities.as_array().unwrap().iter().map(|it| it["occurredAt"].as_str().unwrap().parse().unwrap()).collect();
+    assert_eq!(at.len(), told.len());
+    assert_eq!((now - at[0]).num_days(), 30, "what can be so is taken as it is told");
+    assert!(at[1..].iter().all(|at| (*at - now).abs() < TimeDelta::minutes(5)), "{at:?}");
+    for event in events(&server, "direction=in") {
+        let occurred_at: chrono::DateTime<Utc> = event["occurredAt"].as_str().unwrap().parse().unwrap();
+        assert!(at.contains(&occurred_at), "the list says the same: {event}");
+    }
 }
