@@ -94,7 +94,7 @@ mod tests {
             for (seconds, found) in table {
                 assert_eq!(remembered.recall(at(seconds), look()).await[0].detail, found, "{seconds}");
             }
-            futures_util::join!(remembered.recall(at(30), look()), remembered.recall(at(30), look()));
+            tokio::join!(remembered.recall(at(30), look()), remembered.recall(at(30), look()));
         });
         assert_eq!(looks.into_inner(), 5);
     }

@@ -1,6 +1,6 @@
 //! The program says what is wrong when it cannot start, and that it is about to end.
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     process::{Command, Output, Stdio},
     time::Duration,
