@@ -30,8 +30,16 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
-    call::RequestId, document, endpoint::Endpoint, equipment::Equipment, live::Live, metrics, problem::Problem,
-    traced::Traced, turns::Turns,
+    call::RequestId,
+    checks::Remembered,
+    document,
+    endpoint::Endpoint,
+    equipment::Equipment,
+    live::Live,
+    metrics,
+    problem::Problem,
+    traced::{self, Traced},
+    turns::Turns,
 };
 
 /// What every request may use.
@@ -60,6 +68,8 @@ pub struct App {
     pub tracer: Option<Tracer>,
     /// Keys and the way out.
     pub equipment: Option<Equipment>,
+    /// What readiness tells beside what is looked at each time.
+    pub vital_checks: Remembered,
 }
 
 impl App {
@@ -82,6 +92,7 @@ impl App {
             document: document::text().into_bytes(),
             tracer: None,
             equipment: None,
+            vital_checks: Remembered::default(),
         })
     }
 
@@ -168,6 +179,7 @@ pub fn around<B: MessageBody + 'static>(
     }
     let mut traced = Traced::begin(app.as_ref().and_then(|app| app.tracer.as_ref()), &method, request.headers());
     let span = tracing::info_span!("request", request_id = &*id);
+    let context = traced.context();
     let answer = async move {
         let began = clock::now();
         // No clone of the request may live across this call: the router takes it apart in place.
@@ -199,7 +211,7 @@ pub fn around<B: MessageBody + 'static>(
         tracing::info!(request_id = &*id, trace_id, method, route, status, milliseconds, "request");
         answer.map_err(Error::from)
     };
-    Box::pin(answer.instrument(span))
+    Box::pin(traced::within(context, answer.instrument(span)))
 }
 
 /// A response that stands in for one that never came: the request that it would belong to is gone with the failure.

@@ -16,6 +16,7 @@ use crm_core::{
     door::{Caller, ConsoleRequest},
     history,
     sessions::tokens::Secret,
+    spans::SpanContext,
 };
 use crm_policy::approvals;
 use serde::de::DeserializeOwned;
@@ -27,6 +28,7 @@ use crate::{
     idempotency::Attempt,
     problem::Problem,
     reply::Answer,
+    traced,
     turns::while_the_database_answers,
 };
 
@@ -388,7 +390,10 @@ pub async fn turn<T: Send + 'static>(
     app: &web::Data<App>,
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (at, span) = (app.clone(), tracing::Span::current());
-    let done = app.turns.take(move || span.in_scope(|| work(&at)));
+    let (at, span, context) = (app.clone(), tracing::Span::current(), traced::of_request());
+    let done = app.turns.take(move || {
+        let _entered = context.map(SpanContext::enter);
+        span.in_scope(|| work(&at))
+    });
     while_the_database_answers(app.door.database(), done).await?
 }

@@ -2,6 +2,8 @@
 pub mod app;
 pub mod body;
 pub mod call;
+pub mod checks;
+pub mod closing;
 pub mod config;
 pub mod console;
 pub mod demo;

@@ -20,6 +20,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     app::{self, App},
+    closing::LastOnes,
     config::Listening,
     metrics, routes,
 };
@@ -42,21 +43,26 @@ pub async fn serve(app: App, listening: &Listening) -> io::Result<()> {
     let listener = listen(SocketAddr::new(listening.listen, listening.port))?;
     let address = listener.local_addr()?;
     let stopping = Arc::clone(&app.draining);
+    let last_ones = LastOnes::of(&listener)?;
     let server = build(app, listener, std::thread::available_parallelism().map_or(2, usize::from))?;
     let handle = server.handle();
     let drain = Duration::from_secs(listening.drain_seconds);
     // Whoever reads that the program listens may end it at once.
     let end = end_is_wanted();
     tracing::info!("listening on http://{address}");
-    actix_web::rt::spawn(async move {
+    let ending = actix_web::rt::spawn(async move {
         let is_asked_politely = end.await;
         stopping.store(true, Ordering::Relaxed);
         if is_asked_politely {
             tokio::time::sleep(drain).await;
         }
+        let answers = last_ones.close().await;
         handle.stop(true).await;
+        answers.await
     });
-    server.await
+    server.await?;
+    drop(ending.await);
+    Ok(())
 }
 
 /// The server of an application on a listener, ready to run. It ends when its handle says so.

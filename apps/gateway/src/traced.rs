@@ -5,6 +5,20 @@ use crm_ops::traces::{Span, SpanContext, SpanKind, Tracer};
 
 use crate::metrics::known_method;
 
+tokio::task_local! {
+    static REQUEST: Option<SpanContext>;
+}
+
+/// Does what a request wants, which knows its span from now on.
+pub(crate) async fn within<T>(context: Option<SpanContext>, work: impl Future<Output = T>) -> T {
+    REQUEST.scope(context, work).await
+}
+
+/// The span of the request that is being answered, where requests are traced.
+pub(crate) fn of_request() -> Option<SpanContext> {
+    REQUEST.try_with(|context| *context).ok().flatten()
+}
+
 /// A request that is traced, or not.
 pub(crate) struct Traced(Option<Span>, &'static str);
 
@@ -31,6 +45,11 @@ impl Traced {
         if status >= 500 {
             span.fail(status.to_string());
         }
+    }
+
+    /// Which span it is.
+    pub(crate) fn context(&self) -> Option<SpanContext> {
+        self.0.as_ref().map(Span::context)
     }
 
     /// The trace's id, for the log.

@@ -11,7 +11,7 @@ use crm_core::{
     mail_outcomes::MailOutcomes,
     pruning::Pruning,
 };
-use crm_deliverability::suppressions::Suppressing;
+use crm_deliverability::{soft_bounces::PruneSoftBounces, suppressions::Suppressing};
 use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics::StageStatisticsJob};
 use crm_ops::{
     idempotency::PruneIdempotencyKeys,
@@ -41,6 +41,7 @@ pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
         .register::<DeliverWebhook>()
         .register::<ProcessWebhook>()
         .recurring::<PruneWebhookEvents>()
+        .recurring::<PruneSoftBounces>()
         .recurring::<PruneIdempotencyKeys>()
         .plug::<dyn MailOutcomes>(Arc::new(Suppressing))
         .slots("webhooks", WEBHOOK_SLOTS)

@@ -72,6 +72,7 @@ pub mod sealed;
 pub mod search;
 pub mod select;
 pub mod sessions;
+pub mod spans;
 pub mod statement;
 pub mod stats;
 pub mod tasks;

@@ -1,5 +1,7 @@
 //! The port through which those who send mail hear what became of it. `crm-ops` hears it from mail services, and
 //! `crm-deliverability` listens.
+use chrono::{DateTime, Utc};
+
 use crate::{Result, Tx};
 
 /// What became of a message, by somebody else's word.
@@ -22,8 +24,12 @@ pub struct MailOutcome<'a> {
     pub fate: Fate,
     /// The address that it was sent to, as it was told.
     pub email: &'a str,
+    /// When it happened.
+    pub at: DateTime<Utc>,
     /// The enhanced status code (RFC 3463), where it was told apart from the words: `5.1.1`.
     pub status: Option<&'a str>,
+    /// What the mail service calls a bounce: `hard` or `permanent`, `soft` or `transient`.
+    pub bounce_type: Option<&'a str>,
     /// What the receiving server said, perhaps nothing.
     pub words: &'a str,
     /// The name of whoever tells it.

@@ -521,6 +521,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         version -> Int8,
+        shown_fingerprint -> Text,
     }
 }
 
@@ -544,6 +545,7 @@ diesel::table! {
         updated_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
         version -> Int8,
+        traceparent -> Nullable<Text>,
     }
 }
 

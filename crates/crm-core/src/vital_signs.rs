@@ -67,6 +67,19 @@ pub const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 /// The last verified backup is older than this: a day and some hours to make it in.
 pub const OLDEST_BACKUP: TimeDelta = TimeDelta::hours(26);
 
+/// What is done where migrations are due.
+pub const MIGRATE: &str = "heimdell migrate";
+/// What is done where the schema is newer than the program.
+pub const UPGRADE: &str = "run the version of the program that the schema was made by";
+/// What is done where jobs wait for somebody who does them.
+pub const START_A_WORKER: &str = "start a worker (heimdell worker, or heimdell serve without --no-workers)";
+/// What is done where workers are not heard of.
+pub const LOOK_FOR_WORKERS: &str = "see whether the silent ones should run, and why not";
+/// What is done where there is no good backup.
+pub const BACK_UP: &str = "heimdell backup --verify, every night";
+/// What is done where the disk is nearly full.
+pub const FREE_SPACE: &str = "free space or enlarge the disk: a full one stops all writing";
+
 impl VitalSigns {
     /// Reads them.
     ///
@@ -195,12 +208,11 @@ mod tests {
 
     fn worker(is_alive: bool) -> WorkerState {
         let at = signs().now;
-        let (host, program_version) = ("host".into(), "1".into());
         WorkerState {
             id: Uuid::nil(),
-            host,
-            pid: 1,
-            program_version,
+            host: Some("host".into()),
+            pid: Some(1),
+            program_version: Some("1".into()),
             queues: Vec::new(),
             started_at: at,
             heartbeat_at: at,

@@ -10,6 +10,8 @@ pub enum BounceClass {
     Hard,
     /// It may pass by itself: a full mailbox, a server that is away.
     Soft,
+    /// The server says that the mailbox is disabled (`5.2.1`): it may pass, and mostly does not.
+    Disabled,
     /// The server refuses the sender; the address is as good as before.
     Policy,
 }
@@ -21,23 +23,31 @@ const HARD: [(u16, u16); 6] = [(1, 1), (1, 2), (1, 3), (1, 6), (1, 10), (4, 4)];
 const HARD_REPLIES: [u16; 3] = [550, 551, 553];
 
 /// Classes a bounce by its enhanced status code, where it was told apart, and else by what the server said: by the first such
-/// code in it, or by the reply code that it begins with. What nobody can tell is [`BounceClass::Soft`].
+/// code in it. Where there is none, the mail service's word counts (`hard` or `permanent`, `soft` or `transient`), and then the
+/// reply code that the server's words begin with. What nobody can tell is [`BounceClass::Soft`].
 ///
 /// ```
 /// use crm_deliverability::bounces::{BounceClass, class};
 ///
-/// assert_eq!(class(None, "550 5.1.1 The mailbox does not exist"), BounceClass::Hard);
-/// assert_eq!(class(Some("5.7.26"), "550 unauthenticated mail"), BounceClass::Policy);
+/// assert_eq!(class(None, None, "550 5.1.1 The mailbox does not exist"), BounceClass::Hard);
+/// assert_eq!(class(Some("5.7.26"), Some("hard"), "550 unauthenticated mail"), BounceClass::Policy);
 /// ```
-pub fn class(status: Option<&str>, words: &str) -> BounceClass {
+pub fn class(status: Option<&str>, service: Option<&str>, words: &str) -> BounceClass {
     let enhanced = status.and_then(enhanced).or_else(|| parts(words).find_map(enhanced));
     match enhanced {
         Some((_, 7, _)) => BounceClass::Policy,
         Some((5, subject, detail)) if HARD.contains(&(subject, detail)) => BounceClass::Hard,
+        Some((5, 2, 1)) => BounceClass::Disabled,
         Some(_) => BounceClass::Soft,
+        None if is_one_of(service, ["hard", "permanent"]) => BounceClass::Hard,
+        None if is_one_of(service, ["soft", "transient"]) => BounceClass::Soft,
         None if reply(words).is_some_and(|code| HARD_REPLIES.contains(&code)) => BounceClass::Hard,
         None => BounceClass::Soft,
     }
+}
+
+fn is_one_of(word: Option<&str>, words: [&str; 2]) -> bool {
+    word.is_some_and(|word| words.iter().any(|known| known.eq_ignore_ascii_case(word.trim())))
 }
 
 /// The runs of digits and full stops.
@@ -78,6 +88,7 @@ mod tests {
             (None, "550 5.7.1 Service unavailable; client host [192.0.2.1] blocked", Policy),
             (None, "421-4.7.28 Our system has detected an unusual rate of mail", Policy),
             (None, "550 5.7.515 Access denied, sending domain does not meet the level", Policy),
+            (None, "550 5.2.1 The account is disabled", Disabled),
             (None, "552 5.2.2 Mailbox full", Soft),
             (None, "452 4.2.2 The mailbox is over quota", Soft),
             (Some("4.1.1"), "", Soft),
@@ -91,7 +102,24 @@ mod tests {
             (None, "", Soft),
         ];
         for (status, words, expected) in table {
-            assert_eq!(class(status, words), expected, "{status:?} {words}");
+            assert_eq!(class(status, None, words), expected, "{status:?} {words}");
+        }
+    }
+
+    #[test]
+    fn the_word_of_the_mail_service_stands_behind_the_servers_code() {
+        let table = [
+            (None, "Permanent", "", Hard),
+            (None, " hard ", "Sorry", Hard),
+            (None, "soft", "550 No such user here", Soft),
+            (None, "Transient", "", Soft),
+            (Some("5.7.1"), "hard", "", Policy),
+            (Some("4.2.2"), "permanent", "", Soft),
+            (Some("5.1.1"), "soft", "", Hard),
+            (None, "undetermined", "550 No such user here", Hard),
+        ];
+        for (status, service, words, expected) in table {
+            assert_eq!(class(status, Some(service), words), expected, "{status:?} {service} {words}");
         }
     }
 }

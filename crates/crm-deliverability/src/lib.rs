@@ -6,7 +6,8 @@
 //! - [`spam_check`]: what makes a message look like spam, point by point.
 //! - [`zones`]: from wall time to instants, on every day of the year.
 //! - [`bounces`]: what a message that came back says of its address.
-//! - [`suppressions`]: addresses that nothing is sent to; the only part that keeps anything.
+//! - [`soft_bounces`]: when bounces that may pass are enough, counted by days.
+//! - [`suppressions`]: addresses that nothing is sent to. These two keep something.
 //!
 //! All the others are pure functions of their arguments, the instant included, so that the crate can be used alone:
 //!
@@ -41,6 +42,7 @@ pub mod bounces;
 pub mod limits;
 pub mod quiet_hours;
 mod schema;
+pub mod soft_bounces;
 pub mod spam_check;
 pub mod suppressions;
 pub mod warmup;

@@ -22,6 +22,7 @@ use validator::Validate;
 use crate::{
     bounces::{BounceClass, class},
     schema::suppressions,
+    soft_bounces,
 };
 
 /// An address that nothing is sent to.
@@ -140,22 +141,35 @@ pub struct Suppressing;
 
 impl MailOutcomes for Suppressing {
     fn hear(&self, tx: &mut Tx<'_>, outcome: &MailOutcome<'_>) -> Result<bool> {
-        let (Some(reason), Ok(email)) = (reason(outcome), normal(outcome.email)) else { return Ok(false) };
-        let words: String = format!("{}: {}", outcome.source, outcome.words).chars().take(LONGEST_NOTE).collect();
+        let Ok(email) = normal(outcome.email) else { return Ok(false) };
+        let (reason, why) = match outcome.fate {
+            Fate::Delivered | Fate::Replied => {
+                soft_bounces::forget(tx, &email, Some(outcome.at))?;
+                return Ok(false);
+            }
+            Fate::Complained => (COMPLAINT, ""),
+            Fate::Bounced => match class(outcome.status, outcome.bounce_type, outcome.words) {
+                BounceClass::Policy => return Ok(false),
+                BounceClass::Hard => (BOUNCE, ""),
+                class @ (BounceClass::Soft | BounceClass::Disabled) => {
+                    if !soft_bounces::note(tx, &email, outcome.at, class == BounceClass::Disabled)? {
+                        return Ok(true);
+                    }
+                    (BOUNCE, TOO_OFTEN)
+                }
+            },
+        };
+        let words: String = format!("{}: {why}{}", outcome.source, outcome.words).chars().take(LONGEST_NOTE).collect();
         let note = Some(words.trim_end_matches([' ', ':']).to_owned()).filter(|words| !words.is_empty());
+        // Whoever lifts the suppression begins anew.
+        soft_bounces::forget(tx, &email, None)?;
         suppress(tx, SuppressionFields { email, reason: reason.into(), business_unit_id: None, note })?;
         Ok(true)
     }
 }
 
-/// Why nothing is to be sent to an address any more after this, if so.
-fn reason(outcome: &MailOutcome<'_>) -> Option<&'static str> {
-    match outcome.fate {
-        Fate::Complained => Some(COMPLAINT),
-        Fate::Bounced => (class(outcome.status, outcome.words) == BounceClass::Hard).then_some(BOUNCE),
-        Fate::Delivered | Fate::Replied => None,
-    }
-}
+/// What stands before the words of the last of several bounces.
+const TOO_OFTEN: &str = "came back on several days, at last: ";
 
 /// Sees to it that an address is suppressed in the whole organization. One that is stays as it is, and since when; only a
 /// weightier reason takes the place of a lighter one.

@@ -11,6 +11,8 @@
 //! assert_eq!(connection.state, State::Error);
 //! assert!(connection.remedy.is_some());
 //! ```
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use crm_core::{
     database::facts::{ContentFacts, DatabaseFacts, FolderFacts},
@@ -50,6 +52,8 @@ pub struct SealingFacts {
     pub keys: Vec<String>,
     /// How many secrets are sealed with each key.
     pub usage: Usage,
+    /// How many secrets of each table no key opens.
+    pub unopenable: BTreeMap<&'static str, usize>,
 }
 
 /// Who has a port.

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     backoff::{Jitter, job_delay},
-    traces::{Span, SpanKind, Tracer},
+    traces::{Span, SpanContext, SpanKind, Tracer},
 };
 
 /// What is done for one kind of job.
@@ -90,9 +90,10 @@ pub(crate) fn run(handlers: &Handlers, queue: &Queue, claim: &Claim, stopping: &
     outcome
 }
 
-/// The span of a run: its kind, and not what it carries.
+/// The span of a run: its kind, and not what it carries. It goes on with the trace of whoever wanted the job.
 fn spanning(tracer: &Tracer, handler: &Handler, claim: &Claim) -> Span {
-    let mut span = tracer.begin(SpanKind::Consumer, format!("process {}", claim.kind), None);
+    let wanted_by = claim.traceparent.as_deref().and_then(SpanContext::parse);
+    let mut span = tracer.begin(SpanKind::Consumer, format!("process {}", claim.kind), wanted_by);
     span.set("messaging.system", "heimdell");
     span.set("messaging.operation.type", "process");
     span.set("messaging.destination.name", handler.queue);

@@ -1,5 +1,6 @@
 //! The doctor: gathers the facts of an installation, and says what was found and what to do.
 use std::{
+    collections::BTreeMap,
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
@@ -74,10 +75,19 @@ fn has_tables(database: &Result<DatabaseFacts, String>) -> bool {
 }
 
 fn sealing(url: &str, storage: &Storage) -> Result<SealingFacts, String> {
-    let keys = Place::of(storage).ids().map_err(|error| error.to_string())?;
+    let place = Place::of(storage);
+    let keys = place.ids().map_err(|error| error.to_string())?;
     let database = Database::open(url, Settings::default()).map_err(|error| error.to_string())?;
     let usage = sealed::usage(&database, &SEALED_COLUMNS).map_err(|error| error.to_string())?;
-    Ok(SealingFacts { keys, usage })
+    let unopenable = match keys.as_slice() {
+        // Opening would make the first one.
+        [] => BTreeMap::new(),
+        _ => {
+            let ring = place.open().map_err(|error| error.to_string())?;
+            sealed::unopenable(&database, &ring, &SEALED_COLUMNS).map_err(|error| error.to_string())?
+        }
+    };
+    Ok(SealingFacts { keys, usage, unopenable })
 }
 
 fn programs(url: &str, storage: &Storage, database: &DatabaseFacts) -> Result<Result<u32, String>, Failure> {

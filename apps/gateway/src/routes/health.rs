@@ -7,8 +7,8 @@ use crm_core::{
     Caller, Error, Record, Result, clock,
     database::migrations,
     gate::{Action, Ask},
-    jobs::{QueueFigures, QueueJob, WorkerState},
-    vital_signs::{Disk, Verdict, VitalSigns},
+    jobs::{self, QueueFigures, QueueJob, WorkerState},
+    vital_signs::{self, Disk, Verdict, VitalSigns},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     call::{Call, Reply, Request, refuse, turn},
+    checks::{self, Check},
     endpoint::{Access, Endpoint},
     metrics,
     problem::Problem,
@@ -55,16 +56,30 @@ struct DetailedHealth {
     checks: Vec<Check>,
 }
 
-/// How one part is.
+/// Does the process want requests, and how is what it does not depend on?
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Check {
-    /// `database`, `migrations`, `workers`, `backlog`, `backup` or `disk`.
+struct Readiness {
+    /// `ready`, or `not_ready` where a check that is required fails.
+    #[schema(example = "ready")]
+    status: &'static str,
+    /// What was looked at. While the database does not answer, what only it knows is left out.
+    checks: Vec<ReadinessCheck>,
+}
+
+/// How one part is, as everybody may know it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ReadinessCheck {
+    /// `accepting`, `database`, `migrations`, `workers`, `backlog`, `backup` or `disk`.
     name: &'static str,
     /// `ok`, `warning` or `failing`.
     status: Verdict,
-    /// What was found.
-    detail: String,
+    /// Does the process want no requests where this fails?
+    is_required: bool,
+    /// What to do, where something is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
 }
 
 /// Who does jobs, and what lies in the queues.
@@ -80,7 +95,7 @@ struct WorkersHealth {
 /// The endpoints of health and metrics.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        open("/health", "readHealth", health, "Is it healthy?", "Asks the database too. How workers, queues, disk and backups are is told by `/health/detailed`.")
+        open("/health", "readHealth", health, "Is it healthy?", "Asks the database too. How workers, queues, disk and backups are is told by `/health/ready` and `/health/detailed`.")
             .answers_plain::<Health>(200, "It is.")
             .answers_plain::<Health>(503, "The database does not answer."),
         open("/health/live", "readLiveness", live, "Is the process alive?", "Asks nothing and nobody.").answer(
@@ -93,16 +108,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "readReadiness",
             ready,
             "Does it want requests?",
-            "The database answers, its schema is current, and the process is not about to stop.",
+            "The database answers, its schema is current, and the process is not about to stop. How workers, backlog, backup and \
+             disk are is told beside it, seen within five seconds, and turns nobody away.",
         )
-        .answer(200, "It does.", state())
-        .answer(503, "Not now.", state()),
+        .answers_plain::<Readiness>(200, "It does.")
+        .answers_plain::<Readiness>(503, "Not now."),
         Endpoint::get("/health/detailed", "readDetailedHealth", detailed)
             .says(TAG, "How is it, part by part?", "Of the whole installation.")
             .access(Access::Admin)
             .answers_plain::<DetailedHealth>(200, "What was found."),
         Endpoint::get("/health/workers", "readWorkers", workers)
-            .says(TAG, "Who does jobs?", "The workers and the queues of the whole installation.")
+            .says(TAG, "Who does jobs?", "The workers of the installation, and the queues. An ADMIN of the organization that was founded first, which runs the installation, sees the machines and the jobs of all; others see whether workers are alive, and their own jobs.")
             .access(Access::Admin)
             .answers_plain::<WorkersHealth>(200, "What was found."),
         open(
@@ -152,15 +168,48 @@ async fn live(_: Call) -> Reply {
 
 async fn ready(call: Call) -> Reply {
     let app = call.app();
-    let database = app.door.database().clone();
-    let current = move || {
-        let pending = |conn: &mut _| migrations::pending(conn).map_err(|_| crm_core::database::Error::Settings(""));
-        database.with(pending).ok().filter(Vec::is_empty)
+    let accepting = if app.draining.load(Ordering::Relaxed) { Verdict::Failing } else { Verdict::Ok };
+    let required = [
+        vec![Check::new("accepting", accepting, "", "ask another process: this one is about to stop")],
+        of_schema(app).await,
+    ];
+    let required = required.concat();
+    let is_ready = required.iter().all(|check| check.status == Verdict::Ok);
+    let others =
+        if required.iter().skip(1).all(|check| check.status == Verdict::Ok) { others(app).await } else { Vec::new() };
+    let disk = Disk::of(&app.data_folder).ok().map(checks::of_disk);
+    let told = |is_required| {
+        move |Check { name, status, remedy, .. }: Check| ReadinessCheck { name, status, is_required, remedy }
     };
-    if !app.draining.load(Ordering::Relaxed) && within(PATIENCE, current).await.is_some() {
-        return HttpResponse::Ok().json(json!({"status": "ready"}));
+    let checks = required.into_iter().map(told(true)).chain(others.into_iter().chain(disk).map(told(false))).collect();
+    match is_ready {
+        true => HttpResponse::Ok().json(Readiness { status: "ready", checks }),
+        false => HttpResponse::ServiceUnavailable()
+            .insert_header((header::RETRY_AFTER, "2"))
+            .json(Readiness { status: "not_ready", checks }),
     }
-    HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, "2")).json(json!({"status": "not_ready"}))
+}
+
+/// Does the database answer, and is its schema the one of this program?
+async fn of_schema(app: &App) -> Vec<Check> {
+    let database = app.door.database().clone();
+    let look = move || database.with(|conn| Ok::<_, crm_core::database::Error>(migrations::pending(conn))).ok();
+    let (database, schema) = match within(PATIENCE, look).await {
+        Some(Ok(due)) if due.is_empty() => (Verdict::Ok, Some((Verdict::Ok, ""))),
+        Some(Ok(_)) => (Verdict::Ok, Some((Verdict::Failing, vital_signs::MIGRATE))),
+        Some(Err(migrations::Error::Newer(_))) => (Verdict::Ok, Some((Verdict::Failing, vital_signs::UPGRADE))),
+        Some(Err(_)) | None => (Verdict::Failing, None),
+    };
+    let database = Check::new("database", database, "", "see whether it runs: it does not answer");
+    let schema = schema.map(|(status, remedy)| Check::new("migrations", status, "", remedy));
+    [database].into_iter().chain(schema).collect()
+}
+
+/// How that is which the process does without.
+async fn others(app: &App) -> Vec<Check> {
+    let database = app.door.database().clone();
+    let look = within(PATIENCE, move || VitalSigns::read(&database).ok());
+    app.vital_checks.recall(clock::now(), async { look.await.as_ref().map(checks::of_signs).unwrap_or_default() }).await
 }
 
 async fn within<T: Send + 'static>(patience: Duration, look: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
@@ -171,7 +220,7 @@ fn detailed(call: Call) -> impl Future<Output = Reply> {
     call.run(|app, caller, request| {
         administers(app, caller, request)?;
         let now = clock::now();
-        let checks = checks(&VitalSigns::read(app.door.database())?, Disk::of(&app.data_folder).ok());
+        let checks = all_checks(&VitalSigns::read(app.door.database())?, Disk::of(&app.data_folder).ok());
         let status = match checks.iter().map(|check| check.status).max() {
             Some(Verdict::Failing) => "unhealthy",
             Some(Verdict::Warning) => "degraded",
@@ -184,9 +233,20 @@ fn detailed(call: Call) -> impl Future<Output = Reply> {
 
 fn workers(call: Call) -> impl Future<Output = Reply> {
     call.run(|app, caller, request| {
-        administers(app, caller, request)?;
+        let (organization, own) = app.door.read(caller, |tx| {
+            tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Manage, QueueJob::KIND))?;
+            request.parameters([])?;
+            Ok((tx.ctx.organization, jobs::own_figures(tx)?))
+        })?;
         let signs = VitalSigns::read(app.door.database())?;
-        Answer::json(&WorkersHealth { workers: signs.workers, queues: signs.queues })
+        // Who runs the installation sees the machines and all that lies in the queues, others what concerns them.
+        Answer::json(&match signs.operator == Some(organization) {
+            true => WorkersHealth { workers: signs.workers, queues: signs.queues },
+            false => {
+                let workers = signs.workers.into_iter().map(WorkerState::for_guests).collect();
+                WorkersHealth { workers, queues: own }
+            }
+        })
     })
 }
 
@@ -198,30 +258,16 @@ fn administers(app: &App, caller: &Caller, request: &Request) -> Result<()> {
     })
 }
 
-fn checks(signs: &VitalSigns, disk: Option<Disk>) -> Vec<Check> {
-    let check = |name, status, detail| Check { name, status, detail };
-    let alive = signs.workers.iter().filter(|worker| worker.is_alive).count();
+fn all_checks(signs: &VitalSigns, disk: Option<Disk>) -> Vec<Check> {
     let pool = signs.pool;
-    let backup = match signs.backup_verified_at {
-        Some(at) => format!("The last one was verified {} hours ago.", (signs.now - at).num_hours()),
-        None => "None was verified yet.".to_owned(),
-    };
     let pool = format!("It answers. Connections: {} open, {} idle, at most {}.", pool.open, pool.idle, pool.max);
+    let due = format!("{} are due.", signs.pending_migrations);
     let mut checks = vec![
-        check("database", Verdict::Ok, pool),
-        check("migrations", signs.migrations(), format!("{} are due.", signs.pending_migrations)),
-        check("workers", signs.workers(), format!("{alive} of {} are alive.", signs.workers.len())),
-        check(
-            "backlog",
-            signs.backlog(),
-            format!("The oldest job has waited {} seconds.", signs.oldest_waiting_seconds()),
-        ),
-        check("backup", signs.backup(), backup),
+        Check::new("database", Verdict::Ok, pool, ""),
+        Check::new("migrations", signs.migrations(), due, vital_signs::MIGRATE),
     ];
-    checks.extend(disk.map(|disk| {
-        let detail = format!("{} of {} MiB are free.", disk.free_bytes >> 20, disk.total_bytes >> 20);
-        check("disk", disk.verdict(), detail)
-    }));
+    checks.extend(checks::of_signs(signs));
+    checks.extend(disk.map(checks::of_disk));
     checks
 }
 

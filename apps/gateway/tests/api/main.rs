@@ -20,6 +20,7 @@ mod forecasting;
 mod foresight;
 mod idempotency;
 mod imports;
+mod incoming_webhooks;
 mod leads;
 mod masks;
 mod matrix;

@@ -17,7 +17,7 @@ fn names(checks: &Value, status: &str) -> Vec<String> {
 #[test]
 fn health_tells_everybody_little_and_administrators_all() {
     let server = Server::start();
-    for path in ["/health", "/health/live", "/health/ready"] {
+    for path in ["/health", "/health/live"] {
         let body = server.nobody().get(path).expect(200);
         assert!(body["status"].is_string() && body["checks"].is_null(), "{body}");
     }
@@ -58,6 +58,64 @@ fn health_tells_everybody_little_and_administrators_all() {
     assert!(names(&found["checks"], "ok").contains(&"backup".to_owned()), "{found}");
     running.stop();
     assert_eq!(alive(server.admin()), json!([]), "one that has stopped in order is not missed");
+}
+
+#[test]
+fn readiness_tells_everybody_each_part_and_its_remedy() {
+    let server = Server::start();
+    let ready = || {
+        let reply = server.nobody().get("/health/ready");
+        (reply.status, reply.body)
+    };
+    let (status, body) = ready();
+    assert_eq!(
+        (status, &body["status"]),
+        (200, &json!("ready")),
+        "what it does not depend on turns nobody away: {body}"
+    );
+    let checks = body["checks"].as_array().unwrap();
+    let named: Vec<_> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    assert_eq!(named, ["accepting", "database", "migrations", "workers", "backlog", "backup", "disk"]);
+    for check in checks {
+        let is_required = ["accepting", "database", "migrations"].contains(&check["name"].as_str().unwrap());
+        assert_eq!(check["isRequired"], is_required, "{check}");
+        assert_eq!(check["remedy"].is_string(), check["status"] != "ok", "{check}");
+        let members: Vec<_> = check.as_object().unwrap().keys().map(String::as_str).collect();
+        assert!(members.iter().all(|name| ["name", "status", "isRequired", "remedy"].contains(name)), "{members:?}");
+    }
+    let [workers, backup] = [3, 5].map(|at| &checks[at]);
+    assert_eq!((&workers["status"], &backup["status"]), (&json!("failing"), &json!("warning")));
+    assert!(workers["remedy"].as_str().unwrap().contains("heimdell worker"), "{workers}");
+    assert!(backup["remedy"].as_str().unwrap().contains("heimdell backup --verify"), "{backup}");
+
+    let last = "(select max(version) from __diesel_schema_migrations)";
+    let undo = format!("delete from __diesel_schema_migrations where version = {last}");
+    server.database.connect().batch_execute(&undo).unwrap();
+    let (status, body) = ready();
+    assert_eq!((status, &body["status"]), (503, &json!("not_ready")), "{body}");
+    assert_eq!(names(&body["checks"], "failing").first().map(String::as_str), Some("migrations"), "{body}");
+    assert_eq!(body["checks"][2]["remedy"], "heimdell migrate");
+}
+
+#[test]
+fn another_organization_sees_its_own_queues_and_no_machines() {
+    let server = Server::start();
+    let stranger = || server.with(&server.house.stranger.token).get("/health/workers").expect(200);
+    let worker = "insert into workers (id, host, pid, program_version, queues, started_at, heartbeat_at) \
+                  values (gen_random_uuid(), 'secret-host', 4711, '9.9', '[]', now(), now())";
+    server.database.connect().batch_execute(worker).unwrap();
+    server.admin().post("/api/system/alerts", &json!({"severity": "error", "title": "x"})).expect(201);
+    let (operator, guest) = (server.admin().get("/health/workers").expect(200), stranger());
+    assert_eq!(
+        (&operator["workers"][0]["host"], &operator["workers"][0]["pid"]),
+        (&json!("secret-host"), &json!(4711))
+    );
+    assert_eq!((&operator["queues"][0]["waiting"], &guest["queues"]), (&json!(1), &json!([])), "{guest}");
+    let worker = guest["workers"][0].as_object().unwrap();
+    assert_eq!((guest["workers"].as_array().unwrap().len(), &worker["isAlive"]), (1, &json!(true)));
+    for hidden in ["host", "pid", "programVersion"] {
+        assert!(!worker.contains_key(hidden), "{worker:?}");
+    }
 }
 
 #[test]
@@ -122,6 +180,42 @@ fn an_alert_is_created_counted_filtered_and_acknowledged() {
         assert_eq!(admin.post("/api/system/alerts", &body).bad_fields(), [field], "{body}");
     }
     assert_eq!(admin.get("/api/system/alerts?severity=bad").status, 400);
+}
+
+#[test]
+fn every_bad_member_of_an_alert_is_told_at_once() {
+    let server = Server::start();
+    let bad = |body: Value| server.admin().post("/api/system/alerts", &body).bad_fields();
+    let all = ["fingerprint", "message", "severity", "source", "title"];
+    let [title, message, fingerprint] = [201, 2_001, 201].map(|length| "x".repeat(length));
+    let rules =
+        json!({"severity": "bad", "title": title, "message": message, "source": " ", "fingerprint": fingerprint});
+    assert_eq!(bad(rules), all);
+    assert_eq!(bad(json!({"severity": 1, "title": 2, "message": 3, "source": [], "fingerprint": {}})), all);
+    assert_eq!(bad(json!({})), ["severity", "title"]);
+    assert_eq!(bad(json!({"severity": null, "title": null, "source": ""})), ["severity", "source", "title"]);
+    for title in ["x".repeat(400), "a\u{1}".into()] {
+        let body = json!({"severity": "info", "title": title});
+        assert_eq!(bad(body), ["title"], "what was not sent is not bad");
+    }
+}
+
+#[test]
+fn a_fingerprint_is_read_as_it_was_sent_and_is_never_that_of_the_system() {
+    let server = Server::start();
+    watch::look(&server.door, Some(Disk { free_bytes: 1, total_bytes: 100 })).unwrap();
+    let body = json!({"severity": "info", "title": "Mine", "fingerprint": "disk"});
+    let made = server.admin().post("/api/system/alerts", &body).expect(201)["alert"].clone();
+    assert_eq!(made["fingerprint"], "disk");
+    let again = server.admin().post("/api/system/alerts", &body).expect(200)["alert"].clone();
+    assert_eq!((&again["id"], &again["occurrences"]), (&made["id"], &json!(2)));
+    let found = server.admin().get("/api/system/alerts?fingerprint=disk").expect(200)["alerts"].clone();
+    let mut told: Vec<_> =
+        found.as_array().unwrap().iter().map(|alert| (&alert["isManual"], &alert["severity"])).collect();
+    told.sort_by_key(|(is_manual, _)| is_manual.as_bool());
+    assert_eq!(told, [(&json!(false), &json!("critical")), (&json!(true), &json!("info"))]);
+    let usual = server.admin().post("/api/system/alerts", &json!({"severity": "info", "title": "Hello"}));
+    assert_eq!(usual.expect(201)["alert"]["fingerprint"], "manual: Hello", "the source and the title");
 }
 
 #[test]

@@ -211,6 +211,29 @@ fn old_keys_are_kept_while_anything_is_sealed_with_them() {
 }
 
 #[test]
+fn a_key_that_took_the_name_of_another_is_found_by_what_it_does_not_open() {
+    let (database, home) = (TestDatabase::new(), home());
+    let key = |digits: &str| format!("k1:{}", digits.repeat(32));
+    let with = |ring: &str, arguments: &[&str]| {
+        let mut command = command(&database, home.path(), arguments);
+        command.env("HEIMDELL_KEYRING", ring);
+        command
+    };
+    let gateway = Process::start(with(&key("11"), &[]));
+    let client = gateway.client(&database.url());
+    assert_eq!(client.post("/api/webhooks/sources", &json!({"name": "mail"})).unwrap().status, 201);
+    drop(gateway);
+    let doctor = |ring: &str| {
+        let output = with(ring, &["doctor", "--json", "--port", "0"]).output().unwrap();
+        let found: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let found = found.into_iter().find(|checkup| checkup["check"] == "sealing_keys").unwrap();
+        (found["state"].as_str().unwrap().to_owned(), found["finding"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(doctor(&key("11")), ("ok".into(), "1 secrets are sealed with the key k1".into()));
+    assert_eq!(doctor(&key("22")), ("error".into(), "no key of the keyring opens 1 in webhook_sources".into()));
+}
+
+#[test]
 fn lost_secrets_are_mended_by_renewing_them() {
     let (database, old_home, new_home) = (TestDatabase::new(), home(), home());
     let folder = tempfile::tempdir().unwrap();

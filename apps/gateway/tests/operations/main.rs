@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 mod backups;
 mod doctor;
+mod draining;
 mod gateways;
 mod held_webhooks;
 mod keys;

@@ -16,7 +16,7 @@ pub(crate) struct Received {
     pub(crate) body: Value,
 }
 
-/// A receiver that takes everything.
+/// A receiver that takes everything, unless its path says otherwise.
 pub(crate) struct Receiver {
     pub(crate) address: String,
     seen: Arc<Mutex<Vec<Received>>>,
@@ -57,5 +57,7 @@ fn receive(mut stream: TcpStream, seen: &Mutex<Vec<Received>>) {
     reader.read_exact(&mut body).unwrap();
     let path = lines[0].split(' ').nth(1).unwrap().to_owned();
     seen.lock().unwrap().push(Received { path, headers, body: serde_json::from_slice(&body).unwrap() });
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").unwrap();
+    // `/answers/404` is answered with 404, everything else with 200.
+    let status = lines[0].split(['/', ' ']).skip_while(|part| *part != "answers").nth(1).unwrap_or("200");
+    write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}").unwrap();
 }

@@ -3,6 +3,7 @@ use std::{net::TcpListener, process::Command};
 
 use chrono::TimeDelta;
 use crm_core::{clock, testing::TestDatabase};
+use diesel::RunQueryDsl;
 use serde_json::{Value, json};
 
 use super::{
@@ -55,9 +56,14 @@ fn requests_jobs_and_webhooks_are_told_with_who_asked_whom() {
     let made = asked.post("/api/leads", &json!({"lastName": "Zebrowski", "email": "z@zebra.example"})).unwrap();
     let lead = made.body["lead"]["id"].as_str().unwrap().to_owned();
     assert_eq!(asked.get("/api/leads?q=zebrowski").unwrap().status, 200);
+    let alert = json!({"severity": "error", "title": "Look at this"});
+    assert_eq!(asked.post("/api/system/alerts", &alert).unwrap().status, 201);
     assert_eq!(client.get("/nobody/zebrowski@zebra.example").unwrap().status, 404);
     let unkept = client.within(&format!("00-{TRACE}-b7ad6b7169203331-00"));
     assert_eq!(unkept.get(&format!("/api/leads/{lead}")).unwrap().status, 200);
+    let done = "SELECT count(*) FROM queue_jobs WHERE kind = 'alert_notification' AND status = 'completed'";
+    let done = diesel::dsl::sql::<diesel::sql_types::BigInt>(done);
+    eventually("the job is done", || done.clone().get_result::<i64>(&mut database.connect()).unwrap() == 1);
     eventually("the webhook is sent", || collector.seen("/hook/s3cretpath").len() == 1);
 
     // The last request is told although the process ends at once.
@@ -79,10 +85,18 @@ fn requests_jobs_and_webhooks_are_told_with_who_asked_whom() {
     let [last] = named(&collector, "GET /api/companies").try_into().unwrap();
     assert_eq!((last.0.get("parentSpanId"), last.text("traceId").len()), (None, 32));
 
+    // What a request puts into the queue goes on with its trace, and so does what that puts there.
+    let [raised] = named(&collector, "POST /api/system/alerts").try_into().unwrap();
+    let [notified] = named(&collector, "process alert_notification").try_into().unwrap();
+    assert_eq!((notified.text("traceId"), notified.text("parentSpanId")), (TRACE, raised.text("spanId")));
+    let dispatched = named(&collector, "process dispatch_events");
+    let of_lead = dispatched.iter().find(|job| job.text("parentSpanId") == created.text("spanId")).unwrap();
+
     let [sent] = named(&collector, "POST").try_into().unwrap();
     let jobs = named(&collector, "process deliver_webhook");
     let job = jobs.iter().find(|job| job.text("spanId") == sent.text("parentSpanId")).unwrap();
-    assert_eq!((sent.text("traceId"), &sent.0["kind"]), (job.text("traceId"), &json!(3)));
+    assert_eq!((sent.text("traceId"), &sent.0["kind"]), (TRACE, &json!(3)));
+    assert_eq!((job.text("traceId"), job.text("parentSpanId")), (TRACE, of_lead.text("spanId")));
     assert_eq!((&job.0["kind"], job.attribute("messaging.destination.name")), (&json!(5), json!("webhooks")));
     assert_eq!(job.attribute("heimdell.job.outcome"), "completed");
     assert_eq!(
@@ -102,6 +116,28 @@ fn requests_jobs_and_webhooks_are_told_with_who_asked_whom() {
             assert!(!text.contains(personal), "{personal} in {text}");
         }
     }
+}
+
+#[test]
+fn a_message_that_is_redirected_or_refused_has_failed_and_says_how() {
+    let (database, collector) = (TestDatabase::new(), Receiver::start());
+    let mut server = Process::start(traced(&database, &format!("http://{}", collector.address)));
+    let client = server.client(&database.url());
+    for status in [302, 404, 503] {
+        let url = format!("http://{}/answers/{status}", collector.address);
+        assert_eq!(client.post("/api/webhooks", &json!({"url": url, "events": ["lead.*"]})).unwrap().status, 201);
+    }
+    assert_eq!(client.post("/api/leads", &json!({"lastName": "Ann"})).unwrap().status, 201);
+    eventually("all are sent", || [302, 404, 503].iter().all(|s| !collector.seen(&format!("/answers/{s}")).is_empty()));
+    server.terminate();
+    assert!(server.wait().success());
+    let mut told: Vec<_> = named(&collector, "POST")
+        .iter()
+        .map(|sent| (sent.attribute("error.type"), sent.0["status"]["code"].clone()))
+        .collect();
+    told.sort_by_key(|(kind, _)| kind.to_string());
+    told.dedup();
+    assert_eq!(told, ["302", "404", "503"].map(|status| (json!(status), json!(2))));
 }
 
 #[test]

@@ -76,6 +76,7 @@ pub struct Alert {
 pub struct AlertFields {
     /// What tells its cause from others: the next one of the same is counted here.
     #[schema(example = "job_failed:import")]
+    #[diesel(column_name = shown_fingerprint)]
     pub fingerprint: String,
     /// `info`, `warning`, `error` or `critical`.
     pub severity: String,
@@ -108,7 +109,7 @@ impl Record for Alert {
     const KIND: &'static str = "alert";
     const TABLE: &'static str = "alerts";
     const FIELDS: &'static [Field] = &[
-        Field::new("fingerprint", "fingerprint", FieldKind::Text).read_only(),
+        Field::new("fingerprint", "shown_fingerprint", FieldKind::Text).read_only(),
         Field::new("severity", "severity", FieldKind::Choice(&Severity::NAMES)).read_only(),
         Field::new("source", "source", FieldKind::Text).read_only(),
         Field::new("title", "title", FieldKind::Text).read_only(),
@@ -137,7 +138,7 @@ pub struct NewAlert {
     /// More about it, in up to 2,000 characters.
     #[serde(default)]
     pub message: String,
-    /// The part of the system that it is about; `manual` where it is left out.
+    /// The part of the system that it is about, in up to 50 characters; `manual` where it is left out.
     pub source: Option<String>,
     /// What tells it from others, in up to 200 characters: the source and the title where it is left out.
     pub fingerprint: Option<String>,
@@ -168,20 +169,23 @@ pub fn read(tx: &mut Tx<'_>, id: Id<Alert>) -> Result<Alert> {
 pub fn create(tx: &mut Tx<'_>, new: &NewAlert) -> Result<Alert> {
     check(tx)?;
     let source = new.source.as_deref().unwrap_or("manual");
-    let usual = format!("{source}: {}", new.title);
-    let fingerprint = new.fingerprint.as_deref().unwrap_or(&usual);
     let texts = [
-        ("title", new.title.as_str(), 1, 200),
-        ("message", &new.message, 0, 2_000),
-        ("source", source, 1, 50),
-        ("fingerprint", fingerprint, 1, 300),
+        ("title", Some(new.title.as_str()), 1, 200),
+        ("message", Some(new.message.as_str()), 0, 2_000),
+        ("source", new.source.as_deref(), 1, 50),
+        ("fingerprint", new.fingerprint.as_deref(), 1, 200),
     ];
-    let errors: Vec<_> = texts.into_iter().filter_map(unfit).collect();
+    let given =
+        texts.into_iter().filter_map(|(field, text, shortest, longest)| Some((field, text?, shortest, longest)));
+    let errors: Vec<_> = given.filter_map(unfit).collect();
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
     // Its own space of fingerprints: what somebody creates never counts on an alert of the system.
-    let fingerprint = format!("manual:{fingerprint}");
+    let fingerprint = match &new.fingerprint {
+        Some(fingerprint) => format!("manual:{fingerprint}"),
+        None => format!("manual:{source}: {}", new.title),
+    };
     let id = raising::report(
         tx,
         &Reported {

@@ -12,6 +12,7 @@ use crate::{
     jobs::QueueJob,
     patch::object,
     record::Record,
+    spans,
     users::User,
 };
 
@@ -132,6 +133,7 @@ pub(crate) fn write(tx: &mut Tx<'_>) -> Result<()> {
                     .bind(DISPATCH_JOB)
                     .bind(now)
                     .bind(now)
+                    .bind(spans::current_header())
             })
             .run(tx)?;
     }
@@ -156,7 +158,7 @@ const INSERT: &str = "WITH rung AS MATERIALIZED (SELECT pg_notify({}, {org}::tex
      followed AS MATERIALIZED (SELECT organization_id FROM domain_event_heads \
      WHERE organization_id = {org} AND is_followed FOR KEY SHARE) \
      INSERT INTO queue_jobs (organization_id, id, queue, kind, payload, priority, run_at, max_attempts, unique_key, \
-     created_at, updated_at) \
-     SELECT f.organization_id, {}, {}, {}, jsonb_build_object(), 50, {}, {}, {}, {}, {} FROM followed f \
+     created_at, updated_at, traceparent) \
+     SELECT f.organization_id, {}, {}, {}, jsonb_build_object(), 50, {}, {}, {}, {}, {}, {} FROM followed f \
      ON CONFLICT (organization_id, kind, unique_key) \
      WHERE unique_key IS NOT NULL AND status IN ('waiting', 'active') DO NOTHING";

@@ -4,9 +4,9 @@ use diesel::{PgConnection, RunQueryDsl, sql_types as st};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Result, statement::Statement};
+use crate::{Result, Tx, statement::Statement};
 
-/// What lies in one queue, over all organizations.
+/// What lies in one queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueFigures {
@@ -35,23 +35,35 @@ type RowTypes =
 /// # Errors
 /// What the database says.
 pub(crate) fn figures(conn: &mut PgConnection) -> Result<Vec<QueueFigures>> {
-    let text = "SELECT queue, sum(waiting)::bigint, sum(active)::bigint, sum(failed)::bigint, sum(completed)::bigint, \
-                min(oldest), now() FROM ( \
-                SELECT queue, count(*) AS waiting, 0 AS active, 0 AS failed, 0 AS completed, \
-                min(run_at) FILTER (WHERE run_at <= now()) AS oldest \
-                FROM queue_jobs WHERE status = 'waiting' GROUP BY queue UNION ALL \
-                SELECT queue, 0, count(*), 0, 0, NULL FROM queue_jobs WHERE status = 'active' GROUP BY queue UNION ALL \
-                SELECT queue, 0, 0, count(*), 0, NULL FROM queue_jobs WHERE status = 'failed' GROUP BY queue UNION ALL \
-                SELECT queue, 0, 0, 0, count(*), NULL FROM queue_jobs WHERE status = 'completed' \
-                AND finished_at > now() - interval '24 hours' GROUP BY queue) AS lying GROUP BY queue ORDER BY queue";
-    let rows: Vec<Row> = Statement::<RowTypes>::new(text, None).load(conn)?;
-    let figures = |(name, waiting, active, failed, completed_24h, oldest, now): Row| QueueFigures {
-        name,
-        waiting,
-        active,
-        failed,
-        completed_24h,
-        oldest_waiting_seconds: oldest.map(|at| (now - at).num_seconds()),
-    };
-    Ok(rows.into_iter().map(figures).collect())
+    let rows: Vec<Row> = Statement::<RowTypes>::new(text(""), None).load(conn)?;
+    Ok(rows.into_iter().map(named).collect())
+}
+
+/// As [`figures`], of the jobs of the transaction's organization alone.
+///
+/// # Errors
+/// What the database says.
+pub fn own_figures(tx: &mut Tx<'_>) -> Result<Vec<QueueFigures>> {
+    let rows = tx.sql_text::<RowTypes>(text("AND organization_id = {org}")).all::<Row>(tx)?;
+    Ok(rows.into_iter().map(named).collect())
+}
+
+/// The statement, of the jobs of which this holds too.
+fn text(and: &str) -> String {
+    format!(
+        "SELECT queue, sum(waiting)::bigint, sum(active)::bigint, sum(failed)::bigint, sum(completed)::bigint, \
+         min(oldest), now() FROM ( \
+         SELECT queue, count(*) AS waiting, 0 AS active, 0 AS failed, 0 AS completed, \
+         min(run_at) FILTER (WHERE run_at <= now()) AS oldest \
+         FROM queue_jobs WHERE status = 'waiting' {and} GROUP BY queue UNION ALL \
+         SELECT queue, 0, count(*), 0, 0, NULL FROM queue_jobs WHERE status = 'active' {and} GROUP BY queue UNION ALL \
+         SELECT queue, 0, 0, count(*), 0, NULL FROM queue_jobs WHERE status = 'failed' {and} GROUP BY queue UNION ALL \
+         SELECT queue, 0, 0, 0, count(*), NULL FROM queue_jobs WHERE status = 'completed' \
+         AND finished_at > now() - interval '24 hours' {and} GROUP BY queue) AS lying GROUP BY queue ORDER BY queue"
+    )
+}
+
+fn named((name, waiting, active, failed, completed_24h, oldest, now): Row) -> QueueFigures {
+    let oldest_waiting_seconds = oldest.map(|at| (now - at).num_seconds());
+    QueueFigures { name, waiting, active, failed, completed_24h, oldest_waiting_seconds }
 }

@@ -41,6 +41,8 @@ pub struct Claim {
     pub attempt: i32,
     /// How many there can be.
     pub max_attempts: i32,
+    /// The span that wanted it, as a header `traceparent`.
+    pub traceparent: Option<String>,
     /// What tells this lease from every other.
     pub(super) token: Uuid,
 }
@@ -65,9 +67,10 @@ pub struct Queue {
     pub(super) sharded: Arc<OnceLock<bool>>,
 }
 
-/// The id, the kind, what it carries, its attempts and how many there can be, and its place in the order.
-type Row = (Uuid, String, Value, i32, i32, i32, DateTime<Utc>);
-type RowTypes = (st::Uuid, st::Text, st::Jsonb, st::Integer, st::Integer, st::Integer, st::Timestamptz);
+/// The id, the kind, what it carries, its attempts and how many there can be, who wanted it, and its place in the order.
+type Row = (Uuid, String, Value, i32, i32, Option<String>, i32, DateTime<Utc>);
+type RowTypes =
+    (st::Uuid, st::Text, st::Jsonb, st::Integer, st::Integer, st::Nullable<st::Text>, st::Integer, st::Timestamptz);
 
 /// Goes from one priority to the next, and in each through the jobs that are due, so that those for later are not read.
 /// Of what is only held, nothing is taken that has a past, nor what waits behind such a job.
@@ -86,7 +89,7 @@ const CLAIMING: &str = "WITH RECURSIVE levels AS ((SELECT priority FROM queue_jo
     lease_token = {}, lease_until = {}, finished_at = NULL, updated_at = {} FROM taken \
     WHERE job.organization_id = {org} AND job.id = taken.id AND taken.fits \
     RETURNING job.id, job.kind, job.payload, job.attempts + (NOT taken.is_begun)::integer, job.max_attempts, \
-    job.priority, job.run_at";
+    job.traceparent, job.priority, job.run_at";
 
 impl Queue {
     /// The queue in a database. What jobs do is judged by the gates.
@@ -174,7 +177,8 @@ impl Queue {
                  FOR UPDATE SKIP LOCKED) \
                  UPDATE queue_jobs AS job SET lease_token = {}, lease_until = {}, updated_at = {} FROM chosen \
                  WHERE job.organization_id = {org} AND job.id = chosen.id \
-                 RETURNING job.id, job.kind, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at",
+                 RETURNING job.id, job.kind, job.payload, job.attempts, job.max_attempts, \
+                 job.traceparent, job.priority, job.run_at",
             )
             .with(|s| s.bind(kinds.to_vec()).bind(now).bind(TAKEN_OVER).bind(token).bind(until(now)).bind(now))
             .all::<Row>(tx)
@@ -224,13 +228,14 @@ impl Queue {
         let token = Id::<Claim>::new().uuid();
         let mut rows = self.at_database_time(organization, |tx| Ok(work(tx, token)?))?;
         rows.sort_by_key(|(id, .., priority, run_at)| (*priority, *run_at, *id));
-        let claim = |(job, kind, payload, attempt, max_attempts, ..): Row| Claim {
+        let claim = |(job, kind, payload, attempt, max_attempts, traceparent, ..): Row| Claim {
             organization,
             job: job.into(),
             kind,
             payload,
             attempt,
             max_attempts,
+            traceparent,
             token,
         };
         Ok(rows.into_iter().map(claim).collect())

@@ -26,8 +26,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use failures::{alerted, give_up, resolve_failures};
-pub use figures::QueueFigures;
 pub(crate) use figures::figures;
+pub use figures::{QueueFigures, own_figures};
 pub use lease::{Claim, LEASE, Queue, Share};
 pub use records::{QueueJob, QueueJobFields, STATUSES, cancel, list, read, retry};
 pub use recurrences::{Recurrence, Recurring};
@@ -36,7 +36,7 @@ pub use schedule::Schedule;
 pub(crate) use workers::workers;
 pub use workers::{Heartbeat, SILENCE, WorkerQueue, WorkerState};
 
-use crate::{Error, Id, Kind, Result, Tx};
+use crate::{Error, Id, Kind, Result, Tx, spans};
 
 /// Work that is done outside of requests. What its fields hold is stored as JSON until it is done and after, so ids
 /// belong there and personal data does not.
@@ -157,7 +157,7 @@ pub fn enqueue_kind(tx: &mut Tx<'_>, kind: &JobKind, payload: Value, how: &Enque
     for _ in 0..LOOKS {
         let made = tx.sql::<st::Uuid>(
             "INSERT INTO queue_jobs (organization_id, id, queue, kind, payload, priority, run_at, max_attempts, \
-             unique_key, created_at, updated_at) VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
+             unique_key, created_at, updated_at, traceparent) VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
              ON CONFLICT (organization_id, kind, unique_key) \
              WHERE unique_key IS NOT NULL AND status IN ('waiting', 'active') DO NOTHING RETURNING id",
         );
@@ -173,6 +173,7 @@ pub fn enqueue_kind(tx: &mut Tx<'_>, kind: &JobKind, payload: Value, how: &Enque
                 .bind(how.unique_key.as_deref())
                 .bind(now)
                 .bind(now)
+                .bind(spans::current_header())
         });
         if let Some(id) = made.first::<Uuid>(tx)? {
             return Ok(id.into());

@@ -15,12 +15,15 @@ use crate::{Error, Result, statement::Statement};
 pub struct WorkerState {
     /// Its id, new at each start.
     pub id: Uuid,
-    /// The machine that it runs on.
-    pub host: String,
-    /// The number of its process there.
-    pub pid: i32,
-    /// The version of the program.
-    pub program_version: String,
+    /// The machine that it runs on, for whoever runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The number of its process there, for whoever runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The version of the program, for whoever runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program_version: Option<String>,
     /// What it does at the moment.
     pub queues: Vec<WorkerQueue>,
     /// When it began.
@@ -29,6 +32,15 @@ pub struct WorkerState {
     pub heartbeat_at: DateTime<Utc>,
     /// Was that less than a minute ago?
     pub is_alive: bool,
+}
+
+impl WorkerState {
+    /// As those see it whom it works for and who do not run it: whether it is alive and what it can do, and nothing of
+    /// the machines.
+    #[must_use]
+    pub fn for_guests(self) -> Self {
+        Self { host: None, pid: None, program_version: None, ..self }
+    }
 }
 
 /// What a worker does of one queue.
@@ -110,9 +122,9 @@ pub(crate) fn workers(conn: &mut PgConnection) -> Result<Vec<WorkerState>> {
     let rows: Vec<Row> = Statement::<RowTypes>::new(text, None).load(conn)?;
     let state = |(id, host, pid, program_version, queues, started_at, heartbeat_at, now): Row| WorkerState {
         id,
-        host,
-        pid,
-        program_version,
+        host: Some(host),
+        pid: Some(pid),
+        program_version: Some(program_version),
         queues: serde_json::from_value(queues).unwrap_or_default(),
         started_at,
         heartbeat_at,

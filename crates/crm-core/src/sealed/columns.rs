@@ -89,8 +89,8 @@ fn count(conn: &mut PgConnection, columns: &[SealedColumn]) -> diesel::QueryResu
     Ok(found.into_iter().collect())
 }
 
-/// What no key of the ring opens of the secrets that are not sealed with its first key: how many there are in each table
-/// that has any.
+/// What no key of the ring opens: how many secrets there are of that kind in each table that has any. That a key has the
+/// name that a secret is sealed with does not say that it is the same.
 ///
 /// # Errors
 /// What the database says.
@@ -99,14 +99,10 @@ pub fn unopenable(
     keys: &Keyring,
     columns: &[SealedColumn],
 ) -> Result<BTreeMap<&'static str, usize>> {
-    let active = keys.ids().into_iter().next().unwrap_or_default();
     let mut lost = BTreeMap::new();
     for SealedColumn { table, column, name } in columns {
-        let text = format!(
-            "SELECT organization_id, id, {column} FROM {table} WHERE {column} LIKE 'v1.%' \
-             AND split_part({column}, '.', 2) <> {{}}"
-        );
-        let find = Statement::<(st::Uuid, st::Uuid, st::Text)>::new(text, None).bind(active.as_str());
+        let text = format!("SELECT organization_id, id, {column} FROM {table} WHERE {column} LIKE 'v1.%'");
+        let find = Statement::<(st::Uuid, st::Uuid, st::Text)>::new(text, None);
         let found: Vec<(Uuid, Uuid, String)> =
             database.read(|conn| find.clone().load(conn), |_, found| Ok::<_, Error>(found))?;
         let is_lost = |(organization, id, text): &(Uuid, Uuid, String)| {

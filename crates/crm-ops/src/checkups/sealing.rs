@@ -5,7 +5,7 @@ const CHECK: &str = "sealing_keys";
 
 /// Can every secret be opened, and is it sealed with the key that seals?
 pub(super) fn keys(found: &Result<SealingFacts, String>) -> Checkup {
-    let SealingFacts { keys, usage } = match found {
+    let SealingFacts { keys, usage, unopenable } = match found {
         Ok(facts) => facts,
         Err(why) => return Checkup::error(CHECK, why.as_str(), "correct the keyring, from where its keys are kept"),
     };
@@ -19,6 +19,11 @@ pub(super) fn keys(found: &Result<SealingFacts, String>) -> Checkup {
         let remedy = "put the key behind the first one in the keyring (HEIMDELL_KEYRING, or the file `keyring` in \
                       HEIMDELL_HOME), from where it is kept; secrets whose key is lost must be renewed";
         Checkup::error(CHECK, format!("sealed with a key that is not in the keyring: {unknown}"), remedy)
+    } else if !unopenable.is_empty() {
+        let tables: Vec<_> = unopenable.iter().map(|(table, count)| format!("{count} in {table}")).collect();
+        let remedy = "the key of that name in the keyring is not the one that they were sealed with: bring that one from where it is \
+                      kept, or renew them (POST /api/webhooks/:id/renew-secret, /api/webhooks/sources/:id/renew-secret)";
+        Checkup::error(CHECK, format!("no key of the keyring opens {}", tables.join(", ")), remedy)
     } else if let Some(old) = sealed_with(&|id| Some(id) != active) {
         Checkup::warning(CHECK, format!("sealed with an old key: {old}"), "heimdell keys rotate")
     } else {
@@ -46,7 +51,9 @@ mod tests {
             (&[], &[("k1", 1)], State::Error, "not in the keyring"),
         ];
         for (keys, usage, state, words) in table {
+            let unopenable = [].into();
             let facts = SealingFacts {
+                unopenable,
                 keys: keys.iter().map(|id| (*id).to_owned()).collect(),
                 usage: usage.iter().map(|(id, count)| ((*id).to_owned(), *count)).collect(),
             };
@@ -54,6 +61,11 @@ mod tests {
             assert_eq!((found.state, found.remedy.is_some()), (state, state != State::Ok), "{found:?}");
             assert!(found.finding.contains(words), "{found:?}");
         }
+        let keys = vec!["k1".to_owned()];
+        let usage = [("k1".to_owned(), 3)].into();
+        let found = super::keys(&Ok(SealingFacts { keys, usage, unopenable: [("webhooks", 2)].into() }));
+        assert_eq!((found.state, found.finding.as_str()), (State::Error, "no key of the keyring opens 2 in webhooks"));
+        assert!(found.remedy.is_some());
         assert_eq!(super::keys(&Err("it is not of the form".into())).state, State::Error);
     }
 }

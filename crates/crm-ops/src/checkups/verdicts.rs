@@ -5,7 +5,7 @@ use crm_core::{
         OLDEST_MAJOR,
         facts::{ContentFacts, DatabaseFacts, FolderFacts},
     },
-    vital_signs::{self, Verdict},
+    vital_signs::{self, START_A_WORKER, Verdict},
 };
 
 use super::{Checkup, Port};
@@ -35,8 +35,7 @@ pub(super) fn rights(folder: &FolderFacts) -> Checkup {
 pub(super) fn disk(check: &'static str, folder: &FolderFacts) -> Checkup {
     let finding =
         format!("{} % of the disk is free ({} MiB)", folder.disk.free_percent(), folder.disk.free_bytes >> 20);
-    let remedy = "free space or enlarge the disk: a full one stops all writing";
-    Checkup::judged(check, folder.disk.verdict(), finding, remedy)
+    Checkup::judged(check, folder.disk.verdict(), finding, vital_signs::FREE_SPACE)
 }
 
 /// Does the database answer?
@@ -67,8 +66,8 @@ pub(super) fn migrations(pending: &Result<Vec<String>, String>) -> Checkup {
     const CHECK: &str = "migrations";
     match pending.as_deref() {
         Ok([]) => Checkup::ok(CHECK, "the schema is current"),
-        Ok(due) => Checkup::error(CHECK, format!("{} migrations are due", due.len()), "heimdell migrate"),
-        Err(why) => Checkup::error(CHECK, why.as_str(), "run the version of the program that the schema was made by"),
+        Ok(due) => Checkup::error(CHECK, format!("{} migrations are due", due.len()), vital_signs::MIGRATE),
+        Err(why) => Checkup::error(CHECK, why.as_str(), vital_signs::UPGRADE),
     }
 }
 
@@ -140,18 +139,13 @@ pub(super) fn zones(unknown: &[String]) -> Checkup {
     }
 }
 
-const START_A_WORKER: &str = "start a worker (heimdell worker, or heimdell serve without --no-workers)";
-
 /// Does somebody do jobs?
 pub(super) fn workers(contents: &ContentFacts) -> Checkup {
     let (alive, silent) = (contents.living_workers, contents.silent_workers);
     let verdict = vital_signs::workers_of(usize::try_from(alive).unwrap_or(0), usize::try_from(silent).unwrap_or(0));
     let (finding, remedy) = match verdict {
         Verdict::Failing => ("no worker is alive: jobs would wait for ever".to_owned(), START_A_WORKER),
-        _ => (
-            format!("{alive} workers are alive, {silent} silent"),
-            "see whether the silent ones should run, and why not",
-        ),
+        _ => (format!("{alive} workers are alive, {silent} silent"), vital_signs::LOOK_FOR_WORKERS),
     };
     Checkup::judged("workers", verdict, finding, remedy)
 }
@@ -205,13 +199,12 @@ pub(super) fn failed(count: i64) -> Checkup {
 /// Is there a good backup, and not too old a one?
 pub(super) fn backup(contents: &ContentFacts, now: DateTime<Utc>) -> Checkup {
     const CHECK: &str = "backup";
-    let remedy = "heimdell backup --verify, every night";
     let finding = match contents.backup_verified_at {
         _ if !contents.is_in_use => return Checkup::ok(CHECK, "there is nothing to back up"),
         Some(at) => format!("a backup was verified on {}, {} hours ago", at.format("%Y-%m-%d"), (now - at).num_hours()),
         None => "no backup was ever verified".to_owned(),
     };
-    Checkup::judged(CHECK, vital_signs::backup_of(contents.backup_verified_at, now), finding, remedy)
+    Checkup::judged(CHECK, vital_signs::backup_of(contents.backup_verified_at, now), finding, vital_signs::BACK_UP)
 }
 
 /// Can a backup be made?
@@ -280,7 +273,7 @@ mod tests {
             data_folder: Some(folder()),
             backup_folder: Some(folder()),
             database: Ok(database()),
-            sealing: Some(Ok(SealingFacts { keys: Vec::new(), usage: [].into() })),
+            sealing: Some(Ok(SealingFacts { keys: Vec::new(), usage: [].into(), unopenable: [].into() })),
             client_programs: Some(Ok(15)),
             ..Facts::default()
         }

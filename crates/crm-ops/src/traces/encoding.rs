@@ -2,7 +2,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{AttributeValue, Ended, SpanKind, hex};
+use super::{AttributeValue, Ended, SpanKind};
 
 /// A request to export spans.
 pub(super) fn request(resource: &[(&'static str, String)], spans: &[Ended]) -> Value {
@@ -23,8 +23,8 @@ fn span(span: &Ended) -> Value {
     };
     let attributes: Vec<_> = span.attributes.iter().map(|(name, value)| attribute(name, value)).collect();
     let mut encoded = json!({
-        "traceId": hex(&span.context.trace),
-        "spanId": hex(&span.context.span),
+        "traceId": span.context.trace_id(),
+        "spanId": span.context.span_id(),
         "name": span.name,
         "kind": kind,
         "startTimeUnixNano": nanoseconds(span.began_at),
@@ -34,7 +34,7 @@ fn span(span: &Ended) -> Value {
         "flags": 1,
     });
     if let Some(parent) = span.parent {
-        encoded["parentSpanId"] = hex(&parent).into();
+        encoded["parentSpanId"] = parent.span_id().into();
     }
     encoded
 }
@@ -60,7 +60,7 @@ mod tests {
         let context = SpanContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
         let ended = Ended {
             context,
-            parent: Some([1; 8]),
+            parent: Some(SpanContext { trace: [2; 16], span: [1; 8], is_sampled: true }),
             kind: SpanKind::Server,
             name: "GET /api/leads".into(),
             began_at: "2025-12-16T10:00:00Z".parse().unwrap(),

@@ -210,7 +210,8 @@ impl Letter {
         match (&mut span, &answer) {
             (Some(span), Ok(answered)) => {
                 span.set("http.response.status_code", i64::from(answered.status));
-                if answered.status >= 400 {
+                // A redirect is not followed: what is no success is a failure.
+                if !(200..300).contains(&answered.status) {
                     span.fail(answered.status.to_string());
                 }
             }

@@ -111,10 +111,12 @@ pub(super) fn process(tx: &mut Tx<'_>, told: &Told<'_>, listener: Option<&dyn Ma
     for contact in &contacts {
         note(tx, event, told, &reason, "contactId", contact.id.uuid(), contact.fields.business_unit_id)?;
     }
-    let outcome = MailOutcome { fate: event.fate, email, status: text("status"), words: &reason, source: told.source };
+    let (status, bounce_type) = (text("status"), text("bounceType"));
+    let (fate, at, source) = (event.fate, told.at, told.source);
+    let outcome = MailOutcome { fate, email, at, status, bounce_type, words: &reason, source };
     let follows = listener.map_or(Ok(false), |listener| listener.hear(tx, &outcome))?;
     match leads.is_empty() && contacts.is_empty() && !follows {
-        true => Ok(Processed::Ignored("No lead and no contact has that address.")),
+        true => Ok(Processed::Ignored("No lead and no contact has that address, and nothing follows for it.")),
         false => Ok(Processed::Done),
     }
 }

@@ -1,5 +1,5 @@
 //! Receiving: a message is verified and stored, once, before anything else is done with it.
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use crm_core::{
     Door, Error, Id, Result, Tx,
     jobs::{self, Enqueue, Failure, Job, JobRun},
@@ -50,6 +50,8 @@ pub enum Receipt {
 const LONGEST_ID: usize = 200;
 /// The longest name of an event.
 const LONGEST_NAME: usize = 100;
+/// How long ago something may have happened that is told now.
+const LONGEST_DELAY: TimeDelta = TimeDelta::days(366);
 
 /// Receives a message.
 ///
@@ -64,6 +66,7 @@ pub fn receive(door: &Door, keys: &Keyring, incoming: &Incoming<'_>) -> Result<R
         if !source.fields.is_active {
             return Err(Error::NotFound);
         }
+        complete(incoming)?;
         verify(tx, keys, incoming).map_err(|error| match error {
             Refusal::Signature(error) => {
                 Error::Unauthenticated { code: "invalid_signature", reason: error.to_string() }
@@ -72,6 +75,25 @@ pub fn receive(door: &Door, keys: &Keyring, incoming: &Incoming<'_>) -> Result<R
         })?;
         store(tx, incoming)
     })
+}
+
+/// Refuses a message without a signature, by the names of the headers that are missing.
+fn complete(incoming: &Incoming<'_>) -> Result<()> {
+    let headers = [
+        ("webhook-id", incoming.id),
+        ("webhook-timestamp", incoming.timestamp),
+        ("webhook-signature", incoming.signature),
+    ];
+    let missing: Vec<_> =
+        headers.iter().filter(|(_, text)| text.is_empty()).map(|(name, _)| format!("`{name}`")).collect();
+    match missing.as_slice() {
+        [] => Ok(()),
+        missing => {
+            let reason =
+                format!("A message is signed by Standard Webhooks: there is no header {}.", missing.join(", "));
+            Err(Error::Unauthenticated { code: "missing_signature", reason })
+        }
+    }
 }
 
 enum Refusal {
@@ -144,15 +166,29 @@ fn understand(incoming: &Incoming<'_>) -> Result<(Value, String, DateTime<Utc>)>
     let body: Value = serde_json::from_slice(incoming.body).map_err(|_| malformed("The body is not JSON."))?;
     let kind = body.get("type").and_then(Value::as_str).unwrap_or_default();
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if kind.is_empty() || kind.len() > LONGEST_NAME || !kind.chars().all(is_name) {
+    if kind.is_empty() {
         return Err(malformed("The body needs a `type`, such as email.bounced."));
+    }
+    if kind.chars().count() > LONGEST_NAME {
+        return Err(malformed("The `type` is longer than 100 characters."));
+    }
+    if !kind.chars().all(is_name) {
+        return Err(malformed(
+            "The `type` holds other characters than letters, digits, full stops, underscores and hyphens.",
+        ));
     }
     if incoming.body.windows(6).any(|six| six == b"\\u0000") {
         return Err(malformed("The body holds a NUL, which no text may."));
     }
     let at = body.get("timestamp").and_then(Value::as_str).and_then(|text| text.parse().ok());
     let kind = kind.to_owned();
-    Ok((body, kind, at.unwrap_or(incoming.received_at)))
+    Ok((body, kind, at.filter(|at| is_credible(*at, incoming.received_at)).unwrap_or(incoming.received_at)))
+}
+
+/// Can something that is told now have happened then? What is not credible is taken to have happened now: the news may be
+/// true all the same, and a sender whose clock is wrong would only repeat it for days.
+fn is_credible(at: DateTime<Utc>, received_at: DateTime<Utc>) -> bool {
+    (received_at - LONGEST_DELAY..=received_at + signature::TOLERANCE).contains(&at)
 }
 
 /// The job that processes a message that was received.
