@@ -61,7 +61,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "objections": ["Price too high", "Needs board approval"],
                 "competitors": ["Salesforce", "HubSpot"]
             }))
-            .answers::<DealIntel>(200, "dealIntel", "What is known now."),
+            .answers::<DealIntel>(200, "dealIntel", "What is known now.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS),
         pattern_report(),
     ]
 }
@@ -105,7 +106,7 @@ fn read_intel(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn put_intel(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| known(&intel::put(tx, request.id_at("dealId")?, request.patch()?)?, tx))
+    call.propose(|tx, request| known(&intel::put(tx, request.id_at("dealId")?, request.patch()?)?, tx))
 }
 
 fn read_patterns(call: Call) -> impl Future<Output = Reply> {

@@ -2,7 +2,7 @@
 use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Change, Draft, FieldDiff, diff};
 use crate::{
@@ -109,8 +109,8 @@ impl Tx<'_> {
     /// [`Error::Forbidden`].
     pub(crate) fn check_draft<R: Record>(&self, action: Action, draft: &mut Draft<R>) -> Result<()> {
         let after = patch::object(&draft.fields)?;
-        let (diffs, given) = (draft.diffs.as_slice(), draft.given.as_slice());
-        let ask = Ask { action, kind: R::KIND, before: None, after: Some(&after), diffs, given };
+        let diffs = made::<R>(after.clone())?;
+        let ask = Ask { action, kind: R::KIND, before: None, after: Some(&after), diffs: &diffs, given: &draft.given };
         let answer = self.ctx.gate.check(self.ctx, &ask);
         note(answer, &mut draft.waits)
     }
@@ -122,7 +122,8 @@ impl Tx<'_> {
     pub fn delete<R: Record>(&mut self, id: Id<R>, patch: &Patch) -> Result<R> {
         let record = self.lock(id)?;
         let before = patch::object(record.fields())?;
-        let ask = Ask { before: Some(&before), ..Ask::about(Action::Delete, R::KIND) };
+        let diffs = lost::<R>(&before);
+        let ask = Ask { before: Some(&before), diffs: &diffs, ..Ask::about(Action::Delete, R::KIND) };
         let mut waits = None;
         note(self.ctx.gate.check(self.ctx, &ask), &mut waits)?;
         if patch.expected.is_some_and(|expected| expected != record.version()) {
@@ -180,11 +181,36 @@ impl<R: Record> PermittedDraft<R> {
     }
 }
 
-/// Keeps the first thing that has to be approved; a refusal comes before all of them.
+/// What a new record would hold other than any new record: what somebody who approves it has to know.
+fn made<R: Record>(after: Map<String, Value>) -> Result<Vec<FieldDiff>> {
+    let mut diffs = diff::<R>(patch::object(&R::Fields::default())?, after);
+    diffs.retain(|diff| is_settable::<R>(&diff.field_name));
+    diffs.iter_mut().for_each(|diff| diff.old_value = Value::Null);
+    Ok(diffs)
+}
+
+/// What would be lost with a record.
+fn lost<R: Record>(before: &Map<String, Value>) -> Vec<FieldDiff> {
+    let nothing = before.keys().map(|name| (name.clone(), Value::Null)).collect();
+    let mut diffs = diff::<R>(before.clone(), nothing);
+    let is_empty = |value: &Value| *value == Value::Array(Vec::new()) || *value == Value::String(String::new());
+    diffs.retain(|diff| is_settable::<R>(&diff.field_name) && !is_empty(&diff.old_value));
+    diffs
+}
+
+fn is_settable<R: Record>(name: &str) -> bool {
+    let whole = name.split_once('.').map_or(name, |(whole, _)| whole);
+    R::field(whole).is_some_and(|field| !field.read_only)
+}
+
+/// Keeps what has to be approved, with every policy that says so; a refusal comes before all of them.
 pub(crate) fn note(answer: Result<()>, waits: &mut Option<Box<Proposal>>) -> Result<()> {
     match answer {
         Err(Error::NeedsApproval(proposal)) => {
-            waits.get_or_insert(proposal);
+            match waits {
+                Some(first) => first.join(*proposal),
+                None => *waits = Some(proposal),
+            }
             Ok(())
         }
         answer => answer,
