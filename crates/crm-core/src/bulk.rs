@@ -142,7 +142,7 @@ impl BulkOutcome {
     fn add(&mut self, tx: &mut Tx<'_>, id: String, done: Result<BulkStatus>) -> Result<()> {
         let (mut approval_id, mut done) = (None, done);
         if let Err(Error::NeedsApproval(proposal)) = done {
-            done = match self.waiting < MOST_AT_ONCE {
+            done = match self.waiting < MOST_AT_ONCE && proposal.body.is_some() {
                 true => proposals::keep(tx, *proposal).map(|id| {
                     approval_id = Some(id);
                     BulkStatus::Waiting
@@ -245,5 +245,5 @@ fn one<R: Record>(
         let record = (commands.update)(tx, id, patch)?;
         Ok(if record.version() == version { BulkStatus::Unchanged } else { BulkStatus::Updated })
     });
-    proposing(done, |proposal| proposal.by(body))
+    proposing(done, |proposal| proposal.asked(R::KIND, Some(id.uuid()), body))
 }

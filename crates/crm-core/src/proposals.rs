@@ -90,6 +90,13 @@ impl Proposal {
         Self { id: Some(id), version: Some(version), ..self }
     }
 
+    /// The same, asked for by this body where it is about that record, or a new one of the kind; a body is about no other that
+    /// changes with it.
+    #[must_use]
+    pub(crate) fn asked(self, kind: &str, id: Option<Uuid>, body: Map<String, Value>) -> Self {
+        if self.kind == kind && self.id == id { self.by(body) } else { self }
+    }
+
     /// Adds what else of the same request has to be approved: whoever decides is told of every policy.
     pub(crate) fn join(&mut self, other: Self) {
         for policy in other.policies {

@@ -15,11 +15,7 @@ pub(super) fn endpoint(
     example: &Value,
     edit: fn(&mut Tx<'_>, Patch) -> Result<BulkOutcome>,
 ) -> Endpoint {
-    let handler = move |call: Call| {
-        call.write(move |tx, request| {
-            Answer::one("bulk", &edit(tx, request.patch()?)?)
-        })
-    };
+    let handler = move |call: Call| call.write(move |tx, request| Answer::one("bulk", &edit(tx, request.patch()?)?));
     let words = "Sets the same members in many records, or deletes them. Each goes its own way: one that refuses undoes \
                  none of the others, and says why. Where a policy wants somebody's approval, a request waits for each \
                  record, for the first hundred of them.";

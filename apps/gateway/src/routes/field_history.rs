@@ -81,7 +81,11 @@ fn revert_endpoint() -> Endpoint {
         .says(TAG, "Undo a change set", words)
         .reasoned()
         .answers::<Reversion>(200, "reversion", "What became of each record.")
-        .answers::<Reversion>(202, "reversion", "Nothing is done before somebody approves: `Location` tells where that waits.")
+        .answers::<Reversion>(
+            202,
+            "reversion",
+            "Nothing is done before somebody approves: `Location` tells where that waits.",
+        )
 }
 
 fn entity(request: &Request) -> crm_core::Result<Uuid> {

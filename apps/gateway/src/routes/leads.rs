@@ -67,5 +67,5 @@ fn seen(conversion: &Conversion, tx: &Tx<'_>) -> crm_core::Result<Answer> {
 }
 
 fn convert(call: Call) -> impl Future<Output = Reply> {
-    call.propose(|tx, request| seen(&leads::convert(tx, request.id()?, request.patch()?)?, tx))
+    call.propose::<Lead>(|tx, request| seen(&leads::convert(tx, request.id()?, request.patch()?)?, tx))
 }

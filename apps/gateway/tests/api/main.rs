@@ -36,5 +36,6 @@ mod suppressions;
 mod system;
 mod tidy;
 mod verdicts;
+mod waiting;
 mod webhooks;
 mod work;

@@ -193,7 +193,11 @@ fn made<R: Record>(after: Map<String, Value>) -> Result<Vec<FieldDiff>> {
 fn lost<R: Record>(before: &Map<String, Value>) -> Vec<FieldDiff> {
     let nothing = before.keys().map(|name| (name.clone(), Value::Null)).collect();
     let mut diffs = diff::<R>(before.clone(), nothing);
-    let is_empty = |value: &Value| *value == Value::Array(Vec::new()) || *value == Value::String(String::new());
+    let is_empty = |value: &Value| match value {
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        value => *value == Value::Bool(false),
+    };
     diffs.retain(|diff| is_settable::<R>(&diff.field_name) && !is_empty(&diff.old_value));
     diffs
 }

@@ -112,21 +112,31 @@ impl Kind {
 }
 
 static KINDS: [Kind; 15] = [
-    Kind { convert: Some(|tx, id, patch| leads::convert_approved(tx, id.into(), patch)), ..kind!(Lead, leads::update, leads::create, delete::<Lead>) },
+    Kind {
+        convert: Some(|tx, id, patch| leads::convert_approved(tx, id.into(), patch)),
+        ..kind!(Lead, leads::update, leads::create, delete::<Lead>)
+    },
     kind!(Company, companies::update, change::create::<Company>, delete::<Company>),
     kind!(Contact, contacts::update, change::create::<Contact>, delete::<Contact>),
     kind!(Deal, deals::update, deals::create, delete::<Deal>),
     kind!(Activity, activities::update, activities::create, activities::delete),
     kind!(Task, tasks::update, tasks::create, delete::<Task>),
     Kind { lock: intel::lock, standing: intel::standing, ..kind!(DealIntel, update_intel) },
-    kind!(BusinessUnit, business_units::update),
-    kind!(Pipeline, pipelines::update),
-    kind!(Stage, update_stage),
+    Kind {
+        create: Some(|tx, patch| Ok(change::create::<BusinessUnit>(tx, patch)?.id.uuid())),
+        ..kind!(BusinessUnit, business_units::update)
+    },
+    Kind {
+        create: Some(|tx, patch| Ok(pipelines::create(tx, patch)?.pipeline.id.uuid())),
+        delete: Some(|tx, id, patch| pipelines::delete(tx, id.into(), patch)),
+        ..kind!(Pipeline, pipelines::update)
+    },
+    kind!(Stage, update_stage, pipelines::create_stage_of, delete_stage),
     kind!(User, users::update),
     kind!(Organization, update_organization),
-    kind!(CustomField, custom_fields::update),
+    kind!(CustomField, custom_fields::update, change::create::<CustomField>, custom_fields::delete),
     kind!(ExchangeRate, change::update::<ExchangeRate>),
-    kind!(SavedView, saved_views::update),
+    kind!(SavedView, saved_views::update, saved_views::create, saved_views::delete),
 ];
 
 fn delete<R: Record>(tx: &mut Tx<'_>, id: Id<R>, patch: &Patch) -> Result<()> {
@@ -140,6 +150,11 @@ fn update_intel(tx: &mut Tx<'_>, id: Id<DealIntel>, patch: Patch) -> Result<Deal
 fn update_stage(tx: &mut Tx<'_>, id: Id<Stage>, patch: Patch) -> Result<Stage> {
     let pipeline = tx.find(id)?.fields.pipeline_id;
     pipelines::update_stage(tx, pipeline, id, patch)
+}
+
+fn delete_stage(tx: &mut Tx<'_>, id: Id<Stage>, patch: &Patch) -> Result<()> {
+    let pipeline = tx.find(id)?.fields.pipeline_id;
+    pipelines::delete_stage(tx, pipeline, id, patch)
 }
 
 fn update_organization(tx: &mut Tx<'_>, _own: Id<Organization>, patch: Patch) -> Result<Organization> {

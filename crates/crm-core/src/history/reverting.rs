@@ -127,7 +127,7 @@ impl Reversion {
     ) -> Result<()> {
         let mut approval_id = None;
         if let Err(Error::NeedsApproval(proposal)) = done {
-            done = match self.waiting < MOST_AT_ONCE {
+            done = match self.waiting < MOST_AT_ONCE && proposal.body.is_some() {
                 true => proposals::keep(tx, *proposal).map(|id| {
                     approval_id = Some(id);
                     RevertStatus::Waiting
@@ -212,7 +212,7 @@ fn one(tx: &mut Tx<'_>, kind: &Kind, id: Uuid, fields: &Fields, reason: &Reason)
     }
     let patch = Patch { members, reason: reason.clone(), ..Patch::default() };
     let body = patch.body();
-    proposing((kind.update)(tx, id, patch), |proposal| proposal.by(body))?;
+    proposing((kind.update)(tx, id, patch), |proposal| proposal.asked(kind.name, Some(id), body))?;
     Ok(RevertStatus::Reverted)
 }
 

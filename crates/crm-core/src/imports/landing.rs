@@ -177,7 +177,7 @@ impl Batch<'_> {
         let past = self.plan.options.as_history.then_some(past);
         let body = patch.body();
         let landed = (self.plan.entity.create)(tx, patch, past);
-        proposing(landed, |proposal| proposal.by(body)).map(Outcome::Created)
+        proposing(landed, |proposal| proposal.asked(self.plan.entity.kind, None, body)).map(Outcome::Created)
     }
 
     /// The members of a new record: those of the row, and the options' where the row says nothing. A stage that the row
@@ -205,7 +205,7 @@ impl Batch<'_> {
             let patch = Patch { reason, ..Patch::from(row.members.clone()) };
             let body = patch.body();
             let landed = tx.savepoint(|tx| (self.plan.entity.update)(tx, known.id, patch));
-            proposing(landed, |proposal| proposal.by(body))
+            proposing(landed, |proposal| proposal.asked(self.plan.entity.kind, Some(known.id), body))
         };
         let landed = match change(self.plan.reason.clone()) {
             Err(Error::Invalid(errors)) if errors.iter().all(|error| error.code == UNKNOWN_CODE) => {
@@ -281,9 +281,9 @@ pub(super) fn record(
     let column = |text: fn(&RowResult) -> String| results.iter().map(text).collect::<Vec<_>>();
     let ids =
         results.iter().map(|r| r.outcome.landed().filter(|_| is_kept).map_or_else(String::new, |l| l.id.to_string()));
-    let approvals = results.iter().map(|r| {
-        r.outcome.approval().filter(|_| is_kept).map_or_else(String::new, |approval| approval.to_string())
-    });
+    let approvals = results
+        .iter()
+        .map(|r| r.outcome.approval().filter(|_| is_kept).map_or_else(String::new, |approval| approval.to_string()));
     let versions =
         results.iter().map(|r| r.outcome.landed().map_or(0, |l| i32::try_from(l.version).unwrap_or(i32::MAX)));
     tx.sql::<st::Integer>(

@@ -19,10 +19,10 @@ use crate::{
 mod stages;
 
 use stages::insert_stage;
-pub(crate) use stages::probability;
 pub use stages::{
     KINDS, Stage, StageFields, StageKind, create_stage, delete_stage, lock_to_order, order_stages, update_stage,
 };
+pub(crate) use stages::{create_stage_of, probability};
 
 /// A pipeline.
 #[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]

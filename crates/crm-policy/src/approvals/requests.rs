@@ -108,4 +108,3 @@ fn waiting(tx: &mut Tx<'_>, requester: Id<User>, proposal: &Proposal, body: &Val
     let is_same = |one: &ApprovalFields| one.resource_id == id && one.api_key_id == key;
     Ok(found.into_iter().find(|one| is_same(&one.fields) && one.fields.command.as_deref() == command))
 }
-

@@ -109,11 +109,18 @@ fn open(tx: &mut Tx<'_>, id: Id<Approval>) -> Result<(Approval, Id<User>, &'stat
 
 fn check_pending(tx: &Tx<'_>, approval: &Approval) -> Result<()> {
     let Approval { fields, .. } = approval;
-    if fields.status != PENDING {
-        let detail = format!("The request is {} already.", fields.status);
-        return Err(Error::Conflict { code: "already_decided", detail });
+    // What ended by itself says how, as it would have to whoever had decided just then.
+    match (fields.status.as_str(), &fields.failure) {
+        (PENDING, _) if fields.expires_at <= tx.ctx.now => Err(over()),
+        (PENDING, _) => Ok(()),
+        (EXPIRED, _) => Err(over()),
+        (STALE, _) => Err(stale()),
+        (CANCELLED, Some(why)) => Err(Error::Conflict { code: CANCELLED, detail: why.clone() }),
+        (ended, _) => {
+            let detail = format!("The request is {ended} already.");
+            Err(Error::Conflict { code: "already_decided", detail })
+        }
     }
-    if fields.expires_at <= tx.ctx.now { Err(over()) } else { Ok(()) }
 }
 
 /// In whose name a request is done: the key's where a key has asked, with what the key may today.
