@@ -171,7 +171,7 @@ fn what_cannot_wait_is_refused_and_not_done() {
     let deals = deal(&server);
     require(&server, "ANY", "edit", "deal");
     let ids = json!([deals.rsplit('/').next().unwrap()]);
-    assert_eq!(server.admin().get("/api/approvals?count=true").expect(200)["total"], 0);
+    assert_eq!(server.admin().get("/api/approvals?status=pending&count=true").expect(200)["total"], 0);
     let edit = json!({"ids": ids, "set": {"title": "x"}, "note": "Renamed"});
     let bulk = || server.manager().post("/api/deals/bulk", &edit).expect(200)["bulk"].clone();
     let first = bulk();

@@ -157,7 +157,7 @@ fn a_write_and_a_request_at_the_same_moment_leave_no_request_that_does_not_hold(
 }
 
 /// Why a route that changes something makes no request for an approval.
-const EXCEPTIONS: [(&str, &str); 26] = [
+const EXCEPTIONS: [(&str, &str); 22] = [
     ("createUser", "its body holds a password, which is kept nowhere"),
     ("createApiKey", "the key is shown once, to whoever asks"),
     ("deleteApiKey", "taking access back must not wait"),
@@ -180,16 +180,38 @@ const EXCEPTIONS: [(&str, &str); 26] = [
     ("deletePolicy", "as createPolicy"),
     ("createAlert", "it tells of a fault"),
     ("acknowledgeAlert", "as createAlert"),
-    ("createActivity", ""),
-    ("updateActivity", ""),
-    ("deleteActivity", ""),
-    ("updateUser", ""),
+];
+
+/// What is written over the API.
+const RESOURCES: [&str; 18] = [
+    "lead",
+    "company",
+    "contact",
+    "deal",
+    "deal_intel",
+    "activity",
+    "task",
+    "saved_view",
+    "api_key",
+    "pipeline",
+    "stage",
+    "custom_field",
+    "exchange_rate",
+    "reason_code",
+    "organization",
+    "business_unit",
+    "user",
+    "suppression",
 ];
 
 /// A body that changes something, and that the route takes.
-fn body(endpoint: &Endpoint, things: &Things, server: &Server) -> Option<Value> {
+fn body(endpoint: &Endpoint, things: &Things) -> Option<Value> {
     let id = |name: &str| things.id_of(name).cloned().unwrap_or_default();
-    Some(match endpoint.operation["operationId"].as_str().unwrap() {
+    let name = endpoint.operation["operationId"].as_str().unwrap();
+    if EXCEPTIONS.iter().any(|(exception, _)| *exception == name) {
+        return None;
+    }
+    Some(match name {
         "updateOrganization" | "updateBusinessUnit" | "updatePipeline" | "updateStage" => json!({"name": "Renamed"}),
         "createBusinessUnit" => json!({"name": "Gamma", "slug": "gamma"}),
         "createPipeline" => json!({"name": "Renewals"}),
@@ -214,11 +236,7 @@ fn body(endpoint: &Endpoint, things: &Things, server: &Server) -> Option<Value> 
         "updateUser" => json!({"name": "Renamed"}),
         "revertChangeSet" | "deletePipeline" => json!({}),
         _ if endpoint.method == "DELETE" => json!({}),
-        other => {
-            let _ = server;
-            assert!(EXCEPTIONS.iter().any(|(name, _)| *name == other), "waiting.rs does not know {other}");
-            return None;
-        }
+        name => panic!("waiting.rs does not know whether {name} waits"),
     })
 }
 
@@ -231,9 +249,11 @@ fn whatever_changes_one_record_waits_on_every_route() {
     let stage =
         server.admin().post(&format!("{pipeline}/stages"), &json!({"name": "Spare"})).expect(201)["stage"]["id"]
             .clone();
-    for action in ["create", "edit", "delete", "change_stage", "mark_won_lost"] {
-        require(&server, "ANY", action, "*");
+    // Not on everything: nobody could take such policies back.
+    for action in ["create", "edit", "delete"] {
+        RESOURCES.iter().for_each(|resource| require(&server, "ANY", action, resource));
     }
+    require(&server, "ANY", "mark_won_lost", "deal");
     let mut waited = Vec::new();
     for endpoint in routes::all().iter().filter(|it| it.method != "GET" && it.access != Access::Public) {
         let name = endpoint.operation["operationId"].as_str().unwrap().to_owned();
@@ -246,17 +266,13 @@ fn whatever_changes_one_record_waits_on_every_route() {
         {
             continue;
         }
-        let Some(body) = body(endpoint, &things, &server) else { continue };
+        let Some(body) = body(endpoint, &things) else { continue };
         let path = match name.as_str() {
             "deletePipeline" => pipeline.clone(),
             "deleteStage" => format!("{pipeline}/stages/{}", stage.as_str().unwrap()),
             _ => things.address(endpoint),
         };
         let reply = server.admin().send(endpoint.method.as_str(), &path, &[], Some(&body));
-        if EXCEPTIONS.iter().any(|(exception, why)| *exception == name && !why.is_empty()) {
-            assert_eq!(reply.refused(403), "approval_required", "{name}");
-            continue;
-        }
         assert_eq!(reply.status, 202, "{name} {body}: {}", reply.body);
         assert!(reply.header("location").starts_with("/api/approvals/"), "{name}");
         waited.push(name);

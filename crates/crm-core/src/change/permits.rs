@@ -115,12 +115,11 @@ impl Tx<'_> {
         note(answer, &mut draft.waits)
     }
 
-    /// Deletes a record; what it held goes to the field history, so that it can be told what it was.
+    /// Asks whether a record may be deleted, then tells what is wrong with that.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::NeedsApproval`], and [`Error::Conflict`] where others refer to it.
-    pub fn delete<R: Record>(&mut self, id: Id<R>, patch: &Patch) -> Result<R> {
-        let record = self.lock(id)?;
+    /// In this order: [`Error::Forbidden`], [`Error::Stale`], [`Error::Invalid`], [`Error::NeedsApproval`].
+    pub(crate) fn check_deletion<R: Record>(&mut self, record: &R, patch: &Patch) -> Result<()> {
         let before = patch::object(record.fields())?;
         let diffs = lost::<R>(&before);
         let ask = Ask { before: Some(&before), diffs: &diffs, ..Ask::about(Action::Delete, R::KIND) };
@@ -129,17 +128,25 @@ impl Tx<'_> {
         if patch.expected.is_some_and(|expected| expected != record.version()) {
             return Err(Error::Stale { version: record.version() });
         }
-        let now = serde_json::to_value(self.ctx.now).unwrap_or_default();
-        let deletion = FieldDiff { field_name: DELETED.into(), old_value: Value::Null, new_value: now };
-        reason_codes::demand::<R>(self, &deletion, &patch.reason)?;
-        propose(waits, id, record.version())?;
+        reason_codes::demand::<R>(self, &deletion(self.ctx.now), &patch.reason)?;
+        propose(waits, record.id(), record.version())
+    }
+
+    /// Deletes a record; what it held goes to the field history, so that it can be told what it was.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::NeedsApproval`], and [`Error::Conflict`] where others refer to it.
+    pub fn delete<R: Record>(&mut self, id: Id<R>, patch: &Patch) -> Result<R> {
+        let record = self.lock(id)?;
+        self.check_deletion(&record, patch)?;
+        let before = patch::object(record.fields())?;
         let text = format!("DELETE FROM {} WHERE organization_id = {{org}} AND id = {{}}", R::TABLE);
         self.sql_text::<diesel::sql_types::Integer>(text).with(|s| s.bind(id)).run(self)?;
         let nothing = before.keys().map(|name| (name.clone(), Value::Null)).collect();
         let mut diffs = diff::<R>(before, nothing);
         let created_at = patch::object(&record)?.shift_remove("createdAt").unwrap_or_default();
         diffs.push(FieldDiff { field_name: "createdAt".into(), old_value: created_at, new_value: Value::Null });
-        diffs.push(deletion);
+        diffs.push(deletion(self.ctx.now));
         history::append(self, id, record.version() + 1, &diffs, &patch.reason)?;
         events::deleted(self, &record)?;
         Ok(record)
@@ -179,6 +186,12 @@ impl<R: Record> PermittedDraft<R> {
         notifications::assigned(tx, &record)?;
         Ok(record)
     }
+}
+
+/// A deletion, as it stands in the history.
+fn deletion(now: DateTime<Utc>) -> FieldDiff {
+    let now = serde_json::to_value(now).unwrap_or_default();
+    FieldDiff { field_name: DELETED.into(), old_value: Value::Null, new_value: now }
 }
 
 /// What a new record would hold other than any new record: what somebody who approves it has to know.

@@ -176,7 +176,13 @@ fn begin(tx: &mut Tx<'_>, id: Id<Deal>, patch: Patch) -> Result<DealIntel> {
     let expected = patch.expected;
     let mut draft = Draft::<DealIntel>::new(tx, patch)?;
     draft.named(id.cast());
-    let permitted = proposing(tx.permit_new(draft), |proposal| proposal.about(id.uuid(), 0))?;
+    let permitted = proposing(tx.permit_new(draft), |mut proposal| {
+        // What nobody has written down yet is read as empty, and so it has to be as long as the request waits.
+        for diff in proposal.diffs.iter_mut().filter(|diff| LISTS.contains(&diff.field_name.as_str())) {
+            diff.old_value = json!([]);
+        }
+        proposal.about(id.uuid(), 0)
+    })?;
     if expected.is_some_and(|version| version != 0) {
         return Err(Error::Stale { version: 0 });
     }

@@ -15,18 +15,16 @@ pub const APPROVER_NEEDS_APPROVAL: &str = "approver_needs_approval";
 /// ADMIN: where a policy wants everybody's doings approved, nobody else is left.
 ///
 /// # Errors
-/// [`Error::Forbidden`] [`APPROVER_NOT_ALLOWED`] or [`APPROVER_NEEDS_APPROVAL`], with the policy's name.
+/// [`Error::Forbidden`], with the policy's name: [`APPROVER_NEEDS_APPROVAL`], or as for their own doing of it.
 pub fn check_approver(approver: &Ctx, ask: &Ask<'_>) -> Result<()> {
-    let (code, reason) = match approver.gate.check(approver, ask) {
-        Err(Error::NeedsApproval(_)) if approver.role == Role::Admin => return Ok(()),
+    match approver.gate.check(approver, ask) {
+        Err(Error::NeedsApproval(_)) if approver.role == Role::Admin => Ok(()),
         Err(Error::NeedsApproval(proposal)) => {
-            let why = "Who would need an approval too cannot give one; an ADMIN can.";
-            (APPROVER_NEEDS_APPROVAL, format!("{} {why}", proposal.reason))
+            let reason = format!("{} Who would need an approval too cannot give one; an ADMIN can.", proposal.reason);
+            Err(Error::Forbidden { code: APPROVER_NEEDS_APPROVAL, reason })
         }
-        Err(Error::Forbidden { reason, .. }) => (APPROVER_NOT_ALLOWED, reason),
-        answer => return answer,
-    };
-    Err(Error::Forbidden { code, reason })
+        answer => answer,
+    }
 }
 
 /// A gate before which somebody else's approval has been given: what needs one is allowed where who gave it may give it
@@ -41,7 +39,12 @@ pub struct Approved {
 impl Gate for Approved {
     fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {
         match self.gate.check(ctx, ask) {
-            Err(Error::NeedsApproval(_)) => check_approver(&self.by, ask),
+            Err(Error::NeedsApproval(_)) => check_approver(&self.by, ask).map_err(|error| match error {
+                Error::Forbidden { code, reason } if code != APPROVER_NEEDS_APPROVAL => {
+                    Error::Forbidden { code: APPROVER_NOT_ALLOWED, reason }
+                }
+                error => error,
+            }),
             answer => answer,
         }
     }

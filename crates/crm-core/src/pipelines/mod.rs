@@ -247,6 +247,8 @@ pub fn delete(tx: &mut Tx<'_>, id: Id<Pipeline>, patch: &Patch) -> Result<()> {
         let detail = "New deals begin in this pipeline. Make another one the default first.".into();
         return Err(Error::Conflict { code: "is_default", detail });
     }
+    // The pipeline is what was asked for, so that it comes before its stages.
+    tx.check_deletion(&pipeline, patch)?;
     for stage in stages_of(tx, &[id])? {
         tx.delete(stage.id, &Patch { reason: patch.reason.clone(), ..Patch::default() })?;
     }
