@@ -189,6 +189,7 @@ fn told(reply: &Reply) -> &'static str {
     match (reply.status, reply.body["code"].as_str()) {
         (200 | 201 | 204, _) => "done",
         (202, _) if reply.body["approval"]["status"] == "pending" => "waits",
+        (202, _) if reply.body["reversion"]["waiting"] == 1 => "waits",
         (403, Some("approval_required")) => "asks",
         (403, Some("policy_denied" | "field_not_viewable" | "scope_required")) => "no",
         _ => panic!("{} {}", reply.status, reply.body),
