@@ -215,7 +215,7 @@ pub fn seen(ctx: &Ctx, approval: &Approval) -> Result<Map<String, Value>> {
         let resource = |change: &Value| change["resource"].as_str().unwrap_or(&approval.fields.resource).to_owned();
         let hidden: BTreeMap<_, _> = changes
             .iter()
-            .map(|change| resource(change))
+            .map(&resource)
             .map(|resource| (ctx.gate.hidden(ctx, &resource, None), resource))
             .map(|(hidden, resource)| (resource, hidden))
             .collect();
