@@ -129,6 +129,11 @@ impl Request {
         self.places.iter().find(|(place, _)| place == name).map_or("", |(_, value)| value)
     }
 
+    /// Does the address name this id?
+    pub(crate) fn names(&self, id: &str) -> bool {
+        self.places.iter().any(|(_, value)| value.eq_ignore_ascii_case(id))
+    }
+
     /// The id at a place of the address. One that is no id at all is as good as an unknown one.
     ///
     /// # Errors
@@ -348,21 +353,6 @@ impl Call {
     /// Answers from one transaction, committed when `work` succeeds and undone otherwise.
     pub async fn write(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
         self.run(move |app, caller, request| app.door.write(caller, |tx| request.once(tx, work))).await
-    }
-
-    /// As [`Call::write`], of one record through its own command: what somebody else has to approve first is kept as a
-    /// request for approval, in a transaction of its own, and answered with 202.
-    pub async fn propose(self, work: impl FnOnce(&mut Tx<'_>, &Request) -> Result<Answer> + Send + 'static) -> Reply {
-        self.run(move |app, caller, request| match app.door.write(caller, |tx| request.once(tx, work)) {
-            Err(Error::NeedsApproval(proposal)) => app.door.write(caller, |tx| {
-                request.once(tx, |tx, request| {
-                    let body = request.object().unwrap_or_default();
-                    crate::routes::approvals::waiting(&approvals::request(tx, *proposal, body)?, tx)
-                })
-            }),
-            done => done,
-        })
-        .await
     }
 
     /// Answers a request of nobody in particular: signing in.

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod notes;
 pub mod parameters;
 pub mod problem;
+mod proposing;
 pub mod reply;
 pub mod routes;
 pub mod schemas;

@@ -1,7 +1,7 @@
 //! Bulk edits: one change, or the deletion, of many records at once, with a result for each of them.
 //!
 //! Each record is changed as by a request of its own, with the same rules, rights and history, in a savepoint: one that
-//! refuses stays as it was and the others go on. All that one request changes bears the same change set.
+//! refuses stays as it was and the others go on. One that needs somebody's approval waits for it, up to [`MOST_AT_ONCE`]. All that one request changes bears the same change set.
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::{
     Error, FieldError, Id, Kind, Patch, Reason, Result, Tx, bodies, filters,
     gate::{Action, Ask},
     page,
-    proposals::Proposal,
+    proposals::{self, MOST_AT_ONCE, proposing},
     record::Record,
     select::Condition,
 };
@@ -55,10 +55,6 @@ pub struct BulkOutcome {
     pub failed: usize,
     /// Each of them, in the order of the request or of the list.
     pub results: Vec<BulkResult>,
-    /// What could be done once somebody has approved it, with the place of its record in the results. Until somebody keeps it
-    /// and says so by [`BulkOutcome::waits`], it counts as refused.
-    #[serde(skip)]
-    pub proposals: Vec<(usize, Proposal)>,
 }
 
 /// What became of one record.
@@ -136,20 +132,26 @@ pub fn edit<R: Record>(tx: &mut Tx<'_>, patch: Patch, commands: &Commands<R>) ->
             Some((id, version)) => one(tx, id.into(), version, &edit, &reason, commands),
             None => Err(Error::NotFound),
         };
-        outcome.add(id, done)?;
+        outcome.add(tx, id, done)?;
     }
     Ok(outcome)
 }
 
 impl BulkOutcome {
     /// Counts what became of one record. What went wrong with the request or with us ends the whole edit.
-    fn add(&mut self, id: String, done: Result<BulkStatus>) -> Result<()> {
+    fn add(&mut self, tx: &mut Tx<'_>, id: String, done: Result<BulkStatus>) -> Result<()> {
+        let (mut approval_id, mut done) = (None, done);
+        if let Err(Error::NeedsApproval(proposal)) = done {
+            done = match self.waiting < MOST_AT_ONCE && proposal.body.is_some() {
+                true => proposals::keep(tx, *proposal).map(|id| {
+                    approval_id = Some(id);
+                    BulkStatus::Waiting
+                }),
+                false => Err(Error::NeedsApproval(proposal)),
+            };
+        }
         let (status, error) = match done {
             Ok(status) => (status, None),
-            Err(Error::NeedsApproval(proposal)) => {
-                self.proposals.push((self.results.len(), (*proposal).clone()));
-                (BulkStatus::Failed, Some(BulkError::from(Error::NeedsApproval(proposal))))
-            }
             Err(error) if error.is_outage() || error.kind() == Kind::Malformed => return Err(error),
             Err(error) => (BulkStatus::Failed, Some(BulkError::from(error))),
         };
@@ -161,16 +163,8 @@ impl BulkOutcome {
             BulkStatus::Failed => &mut self.failed,
         };
         *count += 1;
-        self.results.push(BulkResult { id, status, error, approval_id: None });
+        self.results.push(BulkResult { id, status, error, approval_id });
         Ok(())
-    }
-
-    /// Says of the record at a place of the results, which needs an approval, that it waits for this one.
-    pub fn waits(&mut self, place: usize, approval: Uuid) {
-        if let Some(result) = self.results.get_mut(place).filter(|result| result.status == BulkStatus::Failed) {
-            (self.failed, self.waiting) = (self.failed - 1, self.waiting + 1);
-            (result.status, result.error, result.approval_id) = (BulkStatus::Waiting, None, Some(approval));
-        }
     }
 }
 
@@ -243,11 +237,13 @@ fn one<R: Record>(
 ) -> Result<BulkStatus> {
     let members = edit.set.clone().unwrap_or_default();
     let patch = Patch { members, reason: reason.clone(), ..Patch::default() };
-    tx.savepoint(|tx| {
+    let body = patch.body();
+    let done = tx.savepoint(|tx| {
         if edit.delete {
             return (commands.delete)(tx, id, &patch).map(|()| BulkStatus::Deleted);
         }
         let record = (commands.update)(tx, id, patch)?;
         Ok(if record.version() == version { BulkStatus::Unchanged } else { BulkStatus::Updated })
-    })
+    });
+    proposing(done, |proposal| proposal.asked(R::KIND, Some(id.uuid()), body))
 }

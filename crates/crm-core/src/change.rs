@@ -133,7 +133,6 @@ impl<R: Record> Change<R> {
 pub struct Draft<R: Record> {
     id: Id<R>,
     fields: R::Fields,
-    diffs: Vec<FieldDiff>,
     given: Vec<String>,
     waits: Option<Box<Proposal>>,
     errors: Vec<FieldError>,
@@ -169,7 +168,7 @@ impl<R: Record> Draft<R> {
         references::check::<R>(tx, &diffs, &mut errors)?;
         custom_fields::check::<R>(tx, &fields, &diffs, true, &mut errors)?;
         errors.extend(reason_codes::check_code::<R>(tx, &diffs, &patch.reason)?);
-        let mut draft = Self { id: Id::new(), fields, diffs, given, waits: None, errors, created_at: tx.ctx.now };
+        let mut draft = Self { id: Id::new(), fields, given, waits: None, errors, created_at: tx.ctx.now };
         R::check_new(tx, &mut draft)?;
         Ok(draft)
     }

@@ -2,8 +2,17 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
-use crate::{Actor, Ctx, Error, Id, Record, Result, Tx, change::FieldDiff, organizations::Organization, users::Role};
+use crate::{
+    Actor, Ctx, Error, Id, Record, Result, Tx, change::FieldDiff, organizations::Organization, proposals::Proposal,
+    users::Role,
+};
+
+mod approved;
+
+pub use approved::{APPROVER_NEEDS_APPROVAL, APPROVER_NOT_ALLOWED, Approved, check_approver};
+pub(crate) use approved::{Rehearsal, Written};
 
 /// What the caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,6 +169,31 @@ pub trait Gates: Send + Sync {
     /// What the database says.
     fn seed(&self, tx: &mut Tx<'_>) -> Result<()>;
 
+    /// Keeps what has to be approved as a request for that, as part of the transaction. Gives back its id.
+    ///
+    /// # Errors
+    /// [`Error::NeedsApproval`] with the proposal where it cannot wait, as where nobody keeps such requests.
+    fn wait(&self, _tx: &mut Tx<'_>, proposal: Proposal) -> Result<Uuid> {
+        Err(Error::NeedsApproval(Box::new(proposal)))
+    }
+
+    /// Takes back those of these requests for approval that still wait.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn withdraw(&self, _tx: &mut Tx<'_>, _requests: &[Uuid]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends the requests for approval that no longer hold since the transaction has changed these fields. It is asked before
+    /// the transaction ends, where such requests may be concerned.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn changed(&self, _tx: &mut Tx<'_>, _fields: &[ChangedField]) -> Result<()> {
+        Ok(())
+    }
+
     /// The organizations of which the gates have noted something while they decided that is not written down yet.
     fn noted(&self) -> Vec<Id<Organization>> {
         Vec::new()
@@ -172,6 +206,19 @@ pub trait Gates: Send + Sync {
     fn keep(&self, _tx: &mut Tx<'_>) -> Result<()> {
         Ok(())
     }
+}
+
+/// A field that a transaction has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedField {
+    /// What kind of record.
+    pub kind: String,
+    /// Which one.
+    pub id: Uuid,
+    /// The wire name, `customFields.region` for a custom field, `deletedAt` where the record was deleted.
+    pub name: String,
+    /// Does the field hold anything now, other than `false`?
+    pub is_set: bool,
 }
 
 /// The gate of the program itself, which may do everything; it lets nobody else through.
@@ -198,48 +245,6 @@ pub(crate) fn check_any<R: Record>(ctx: &Ctx) -> Result<()> {
         refusal = refusal.and(answer);
     }
     refusal
-}
-
-/// A gate before which somebody else's approval has been given: what needs one is allowed where who gave it may do that
-/// too, and what is refused stays refused.
-pub struct Approved {
-    /// The gate.
-    pub gate: Arc<dyn Gate>,
-    /// Who has approved. Needing an approval of their own does not keep them from giving one.
-    pub by: Ctx,
-}
-
-/// The code of what needs an approval that who gave it could not give.
-pub const APPROVER_NOT_ALLOWED: &str = "approver_not_allowed";
-
-impl Gate for Approved {
-    fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {
-        let answer = self.gate.check(ctx, ask);
-        if !matches!(answer, Err(Error::NeedsApproval(_))) {
-            return answer;
-        }
-        match self.by.gate.check(&self.by, ask) {
-            Err(Error::NeedsApproval(_)) => Ok(()),
-            Err(Error::Forbidden { reason, .. }) => Err(Error::Forbidden { code: APPROVER_NOT_ALLOWED, reason }),
-            answer => answer,
-        }
-    }
-
-    fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
-        self.gate.hidden(ctx, kind, record)
-    }
-
-    fn never_seen(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
-        self.gate.never_seen(ctx, kind)
-    }
-
-    fn why_hidden(&self, ctx: &Ctx, kind: &str, field: &str) -> String {
-        self.gate.why_hidden(ctx, kind, field)
-    }
-
-    fn hiding<'g>(&'g self, ctx: &Ctx, kind: &str) -> Option<Box<dyn Hiding + 'g>> {
-        self.gate.hiding(ctx, kind)
-    }
 }
 
 /// The gate that knows the three roles and nothing else.

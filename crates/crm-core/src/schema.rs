@@ -564,6 +564,7 @@ diesel::table! {
         created -> Int4,
         updated -> Int4,
         skipped -> Int4,
+        waiting -> Int4,
         failed -> Int4,
         reverted -> Int4,
         kept -> Int4,
@@ -614,6 +615,7 @@ diesel::table! {
         version_after -> Nullable<Int8>,
         errors -> Nullable<Jsonb>,
         warnings -> Nullable<Jsonb>,
+        approval_id -> Nullable<Uuid>,
     }
 }
 

@@ -1,4 +1,6 @@
 //! The only door to the database: a transaction that belongs to one organization.
+use std::sync::Arc;
+
 use diesel::{
     Insertable, PgConnection, QueryResult,
     associations::HasTable,
@@ -123,7 +125,8 @@ impl<Q> OrgQuery<Q> {
 
 impl<'c> Tx<'c> {
     /// Does the work of a transaction that has begun, and then writes its events and appends what it changed to the field
-    /// history: as late as that can be, since every writer of the organization waits for its place in the chain.
+    /// history: as late as that can be, since every writer of the organization waits for its place in the chain. Requests for
+    /// approval that no longer hold by then end with it.
     ///
     /// # Errors
     /// Whatever `work` or the database says.
@@ -137,6 +140,13 @@ impl<'c> Tx<'c> {
         let done = work(&mut tx)?;
         events::write(&mut tx)?;
         history::seal(&mut tx)?;
+        let disturbing = tx.ledger.history.take_disturbing();
+        if !disturbing.is_empty() {
+            let gates = Arc::clone(&tx.ctx.gates);
+            gates.changed(&mut tx, &disturbing)?;
+            events::write(&mut tx)?;
+            history::seal(&mut tx)?;
+        }
         closings::settle(&mut tx)?;
         Ok(done)
     }

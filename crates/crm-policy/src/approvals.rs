@@ -6,24 +6,22 @@
 
 mod awaited;
 mod expiry;
+mod requests;
 mod verdicts;
+mod voiding;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use crm_core::bulk::BulkOutcome;
 use crm_core::business_units::BusinessUnit;
-use crm_core::change::Draft;
 use crm_core::events::{self, Announcement};
 use crm_core::gate::{Action, Ask};
-use crm_core::history::kinds;
-use crm_core::jobs::{self, Enqueue};
-use crm_core::notifications::{self, Notice};
-use crm_core::proposals::Proposal;
+use crm_core::proposals::RequiringPolicy;
 use crm_core::record::{Field, FieldKind};
 use crm_core::select::Condition;
 use crm_core::users::{Role, User};
-use crm_core::{Actor, Ctx, Error, Id, Page, Patch, Record, Result, Tx, masks, page, record_rows};
+use crm_core::{Ctx, Error, Id, Page, Record, Result, Tx, masks, page, record_rows};
 use diesel::prelude::*;
-use diesel::sql_types::Integer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -32,14 +30,13 @@ use validator::Validate;
 
 pub use self::awaited::awaited;
 pub use self::expiry::ExpiryJob;
+pub use self::requests::request;
 pub use self::verdicts::{approve, cancel, close, ending, reject};
+pub(crate) use self::voiding::{void, withdraw};
 use crate::schema::approvals;
 
 /// How long a request waits for its decision.
 pub const LIFE: TimeDelta = TimeDelta::hours(72);
-
-/// How many requests one bulk edit can make.
-pub const MOST_AT_ONCE: usize = 100;
 
 /// A request that somebody else has to approve.
 #[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
@@ -77,13 +74,20 @@ pub struct ApprovalFields {
     pub resource_id: Option<Uuid>,
     /// At which of its versions.
     pub resource_version: Option<i64>,
-    /// The fields that would change: `[{fieldName, oldValue, newValue}]`.
+    /// What is done with the record, where that is neither its creation nor its change nor its deletion: `convert`.
+    pub command: Option<String>,
+    /// The fields that would change: `[{fieldName, oldValue, newValue}]`, with `resource` and `resourceId` for those of another
+    /// record that would be made or changed with it. A close tells its review (`winLossReview.notes`), a deletion what would
+    /// be lost.
     #[schema(value_type = Vec<Object>)]
     pub changes: Value,
-    /// Why it has to be approved, in a sentence that names the policy.
+    /// Why it has to be approved, in sentences that name the policies.
     pub reason: String,
-    /// The policy.
+    /// The first of the policies.
     pub policy_id: String,
+    /// Every policy that wants the approval, with its name as it was.
+    #[schema(value_type = Vec<RequiringPolicy>)]
+    pub policies: Value,
     /// `pending`, `executed`, `rejected`, `expired`, `stale`, `failed` or `cancelled`.
     pub status: String,
     /// Who asks.
@@ -110,9 +114,11 @@ impl Default for ApprovalFields {
             resource: String::new(),
             resource_id: None,
             resource_version: None,
+            command: None,
             changes: Value::Array(Vec::new()),
             reason: String::new(),
             policy_id: String::new(),
+            policies: Value::Array(Vec::new()),
             status: PENDING.into(),
             requested_by: Id::default(),
             api_key_id: None,
@@ -142,9 +148,11 @@ impl Record for Approval {
         Field::new("resource", "resource", FieldKind::Text).read_only(),
         Field::new("resourceId", "resource_id", FieldKind::Json).read_only(),
         Field::new("resourceVersion", "resource_version", FieldKind::Json).read_only(),
+        Field::new("command", "command", FieldKind::Text).read_only(),
         Field::new("changes", "changes", FieldKind::Json).read_only(),
         Field::new("reason", "reason", FieldKind::LongText).read_only(),
         Field::new("policyId", "policy_id", FieldKind::Text).read_only(),
+        Field::new("policies", "policies", FieldKind::Json).read_only(),
         Field::new("status", "status", FieldKind::Choice(&STATUSES)).read_only(),
         Field::new("requestedBy", "requested_by", FieldKind::Reference("users")).read_only(),
         Field::new("apiKeyId", "api_key_id", FieldKind::Json).read_only(),
@@ -156,96 +164,6 @@ impl Record for Approval {
     ];
     const IN_UNITS: bool = true;
     record_rows!(ApprovalFields, approvals);
-}
-
-/// Keeps a request until somebody decides. The same request of the same person, made again, is the one that waits already.
-///
-/// # Errors
-/// [`Error::NeedsApproval`] where what is asked for can't wait, or nobody asks who could be told apart from who approves.
-pub fn request(tx: &mut Tx<'_>, mut proposal: Proposal, body: Map<String, Value>) -> Result<Approval> {
-    let (Some(requester), true) = (tx.ctx.actor.user(), can_wait(&proposal)) else {
-        return Err(Error::NeedsApproval(Box::new(proposal)));
-    };
-    let body = Value::Object(proposal.body.take().unwrap_or(body));
-    if let Some(waiting) = waiting(tx, requester, &proposal, &body)? {
-        return Ok(waiting);
-    }
-    let fields = ApprovalFields {
-        business_unit_id: proposal.business_unit.map(Id::from),
-        action: proposal.action.into(),
-        resource: proposal.kind.into(),
-        resource_id: proposal.id,
-        resource_version: proposal.version,
-        changes: serde_json::to_value(&proposal.diffs).map_err(|error| Error::Internal(Box::new(error)))?,
-        reason: proposal.reason,
-        policy_id: proposal.policy_id,
-        requested_by: requester,
-        api_key_id: api_key(&tx.ctx.actor),
-        expires_at: tx.ctx.now + LIFE,
-        ..ApprovalFields::default()
-    };
-    let draft = Draft::<Approval>::over(tx, fields, Patch::default())?;
-    let approval = tx.permit_new(draft)?.insert(tx)?;
-    announce(tx, "approval.requested", &approval)?;
-    tx.sql::<Integer>("UPDATE approvals SET request = {} WHERE organization_id = {org} AND id = {}")
-        .with(|s| s.bind(body).bind(approval.id))
-        .run(tx)?;
-    let at_its_end = Enqueue { run_at: Some(approval.fields.expires_at), ..Enqueue::default() };
-    jobs::enqueue(tx, &ExpiryJob::of(&approval), &at_its_end)?;
-    let business_unit_id = approval.fields.business_unit_id;
-    let notice =
-        Notice { business_unit_id, ..Notice::about(notifications::Kind::ApprovalRequested, approval.id.uuid()) };
-    notifications::tell_from(tx, Role::Manager, &notice)?;
-    Ok(approval)
-}
-
-/// Keeps what a bulk edit could not do without an approval, record by record, each as a request of its own; at most
-/// [`MOST_AT_ONCE`], since somebody has to look at each. `body` is what the edit asks of every record, with its reason.
-///
-/// # Errors
-/// What the database says.
-pub fn request_each(tx: &mut Tx<'_>, outcome: &mut BulkOutcome, body: &Map<String, Value>) -> Result<()> {
-    let mut proposals = std::mem::take(&mut outcome.proposals);
-    proposals.truncate(MOST_AT_ONCE);
-    for (place, proposal) in proposals {
-        match request(tx, proposal, body.clone()) {
-            Ok(approval) => outcome.waits(place, approval.id.uuid()),
-            Err(Error::NeedsApproval(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Is there a command that does it later, from a body alone?
-fn can_wait(proposal: &Proposal) -> bool {
-    kinds::named(proposal.kind).is_some_and(|kind| match (proposal.id, proposal.action == Action::Delete.as_str()) {
-        (None, _) => kind.create.is_some(),
-        (Some(_), true) => kind.delete.is_some(),
-        (Some(_), false) => true,
-    })
-}
-
-fn api_key(actor: &Actor) -> Option<Uuid> {
-    match actor {
-        Actor::ApiKey { key, .. } => Some(*key),
-        _ => None,
-    }
-}
-
-fn waiting(tx: &mut Tx<'_>, requester: Id<User>, proposal: &Proposal, body: &Value) -> Result<Option<Approval>> {
-    let is = |column: &'static str, value| Condition::Compare(column.into(), "=", value);
-    let select = tx.records::<Approval>().and_all([
-        is("status", PENDING.into()),
-        is("requested_by", requester.into()),
-        is("resource", proposal.kind.into()),
-        is("action", proposal.action.into()),
-        is("request", body.clone().into()),
-        Condition::Compare("expires_at".into(), ">", tx.ctx.now.into()),
-    ]);
-    let (id, key) = (proposal.id, api_key(&tx.ctx.actor));
-    let found = Approval::load(tx, select)?;
-    Ok(found.into_iter().find(|one| one.fields.resource_id == id && one.fields.api_key_id == key))
 }
 
 /// A page of requests: those of the caller, and for ADMIN and MANAGER all of their business units.
@@ -293,9 +211,19 @@ pub fn seen(ctx: &Ctx, approval: &Approval) -> Result<Map<String, Value>> {
     if approval.fields.status == PENDING && approval.fields.expires_at <= ctx.now {
         members.insert("status".into(), EXPIRED.into());
     }
-    let hidden = ctx.gate.hidden(ctx, &approval.fields.resource, None);
     if let Some(Value::Array(changes)) = members.get_mut("changes") {
-        changes.retain(|change| change["fieldName"].as_str().is_none_or(|name| !masks::is_hidden(&hidden, name)));
+        let resource = |change: &Value| change["resource"].as_str().unwrap_or(&approval.fields.resource).to_owned();
+        let hidden: BTreeMap<_, _> = changes
+            .iter()
+            .map(&resource)
+            .map(|resource| (ctx.gate.hidden(ctx, &resource, None), resource))
+            .map(|(hidden, resource)| (resource, hidden))
+            .collect();
+        let is_hidden = |change: &Value| {
+            let hidden = hidden.get(&resource(change)).map_or(&[][..], Vec::as_slice);
+            change["fieldName"].as_str().is_some_and(|name| masks::is_hidden(hidden, name))
+        };
+        changes.retain(|change| !is_hidden(change));
     }
     Ok(members)
 }

@@ -85,7 +85,8 @@ impl TraceEntry {
     }
 }
 
-fn reason(request: &Request<'_>, effect: Effect, policy: Option<&Policy>) -> String {
+/// Why something has to be approved, as [`Decision::reason`] has it for one of the policies that say so.
+pub(crate) fn reason(request: &Request<'_>, effect: Effect, policy: Option<&Policy>) -> String {
     let Request { action, resource, .. } = request;
     let role = request.role.map_or("somebody without a role", |role| role.as_str());
     match (policy, effect) {

@@ -72,6 +72,15 @@ impl Engine {
         Decision::new(request, effect, policy)
     }
 
+    /// The policies that require an approval of this, in the order of the set: whoever gives it is told of all.
+    pub fn requiring(&self, request: &Request<'_>) -> Vec<&Policy> {
+        let speaking = self.speaking(request.role, request.action, request.resource);
+        let requires = |policy: &&Policy| {
+            policy.effect == Effect::RequireApproval && !policy.is_draft && policy.fires(&request.context)
+        };
+        speaking.filter(requires).collect()
+    }
+
     /// Decides a question that is asked before the record is known: refused is what is refused on every record, and the
     /// rest may still be refused on the one that it comes to.
     pub fn foresee(&self, request: &Request<'_>) -> Decision {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crm_core::gate::{Action as Asked, Ask, Gate, Hiding};
 use crm_core::masks::not_viewable;
-use crm_core::proposals::Proposal;
+use crm_core::proposals::{Proposal, RequiringPolicy};
 use crm_core::{Ctx, Error, Record, Result};
 use serde_json::{Map, Value};
 
 use crate::approvals::Approval;
 use crate::attributes::{Caller, Context, Facts};
 use crate::catalogue::catalogue;
-use crate::decisions::Decision;
+use crate::decisions::{Decision, reason};
 use crate::engine::{Engine, Request};
 use crate::policies::{Action, Effect, Role};
 use crate::shadows::Shadows;
@@ -30,6 +30,18 @@ pub struct PolicyGate {
     /// What the drafts would hide or show besides, in some records at least, by kind of record.
     drafted: HashMap<(Role, String), Vec<Drafted>>,
     shadows: Arc<Shadows>,
+}
+
+/// A decision, and every policy that requires an approval where it waits for one.
+struct Judged {
+    decision: Decision,
+    requiring: Vec<Requiring>,
+}
+
+/// A policy that requires an approval, and why in a sentence.
+struct Requiring {
+    policy: RequiringPolicy,
+    reason: String,
 }
 
 /// A field that a draft would hide or show.
@@ -59,14 +71,26 @@ impl PolicyGate {
     }
 
     /// Decides on every state of the record that is known, as it is and as it would be: the strictest answer holds.
-    fn decide(&self, ctx: &Ctx, action: Action, resource: &str, states: &[Facts]) -> Option<Decision> {
+    /// Every policy that requires an approval on some of them is named.
+    fn decide(&self, ctx: &Ctx, action: Action, resource: &str, states: &[Facts]) -> Option<Judged> {
         let caller = caller(ctx);
+        let mut requiring: Vec<Requiring> = Vec::new();
         let decisions = states.iter().map(|facts| {
             let request = Request::new(role(ctx), action, resource, &caller, facts);
             self.watch(ctx, &request);
-            self.engine.decide(&request)
+            let decision = self.engine.decide(&request);
+            if decision.needs_approval() {
+                for policy in self.engine.requiring(&request) {
+                    requiring.push(Requiring {
+                        policy: RequiringPolicy { id: policy.id.clone(), name: policy.name.clone() },
+                        reason: reason(&request, Effect::RequireApproval, Some(policy)),
+                    });
+                }
+            }
+            decision
         });
-        decisions.min_by_key(|decision| Reverse(strictness(decision.effect)))
+        let decision = decisions.min_by_key(|decision| Reverse(strictness(decision.effect)))?;
+        Some(Judged { decision, requiring })
     }
 
     /// A question before the record is known.
@@ -104,10 +128,11 @@ impl PolicyGate {
     }
 
     /// Writing a field takes both seeing and editing it: the answer to a write would tell what is there.
-    fn decide_field(&self, ctx: &Ctx, kind: &str, name: &str, states: &[Facts]) -> Result<Option<Decision>> {
+    fn decide_field(&self, ctx: &Ctx, kind: &str, name: &str, states: &[Facts]) -> Result<Option<Judged>> {
         let field = format!("{kind}.{name}");
-        if let Some(hidden) = self.decide(ctx, Action::ViewField, &field, states).filter(|decision| !decision.allowed) {
-            return Err(not_viewable(hidden.reason));
+        let hidden = self.decide(ctx, Action::ViewField, &field, states).filter(|judged| !judged.decision.allowed);
+        if let Some(hidden) = hidden {
+            return Err(not_viewable(hidden.decision.reason));
         }
         Ok(self.decide(ctx, Action::EditField, &field, states))
     }
@@ -118,9 +143,10 @@ impl Gate for PolicyGate {
         let action = action(ask.action);
         let states: Vec<Facts> = [ask.before, ask.after].into_iter().flatten().map(|it| facts(ask.kind, it)).collect();
         if states.is_empty() {
-            return judge(ask, vec![self.foresee(ctx, action, ask.kind)]);
+            let decision = self.foresee(ctx, action, ask.kind);
+            return judge(ask, vec![Judged { decision, requiring: Vec::new() }]);
         }
-        let mut decisions: Vec<Decision> = self.decide(ctx, action, ask.kind, &states).into_iter().collect();
+        let mut decisions: Vec<Judged> = self.decide(ctx, action, ask.kind, &states).into_iter().collect();
         for name in ask.given {
             match name.strip_suffix(".*") {
                 None => decisions.extend(self.decide_field(ctx, ask.kind, name, &states)?),
@@ -191,21 +217,28 @@ fn drafted(engine: &Engine) -> HashMap<(Role, String), Vec<Drafted>> {
 }
 
 /// Decisions as the domain takes them: a refusal comes before what waits for approval, and the reason names the policy.
-fn judge(ask: &Ask<'_>, decisions: Vec<Decision>) -> Result<()> {
-    let strictest = decisions.into_iter().min_by_key(|decision| Reverse(strictness(decision.effect)));
-    if let Some(decision) = &strictest {
-        metrics::counter!("heimdell_policy_decisions_total", "effect" => decision.effect.as_str()).increment(1);
+fn judge(ask: &Ask<'_>, decisions: Vec<Judged>) -> Result<()> {
+    let strictest = decisions.iter().min_by_key(|judged| Reverse(strictness(judged.decision.effect)));
+    let Some(decision) = strictest.map(|judged| &judged.decision) else { return Ok(()) };
+    metrics::counter!("heimdell_policy_decisions_total", "effect" => decision.effect.as_str()).increment(1);
+    if decision.allowed {
+        return Ok(());
     }
-    let Some(decision) = strictest.filter(|decision| !decision.allowed) else { return Ok(()) };
     if decision.needs_approval() && ask.kind == Approval::KIND {
         // Asking for an approval and giving it wait for nobody, or nothing would ever be approved.
         return Ok(());
     }
     if !decision.needs_approval() {
-        return Err(Error::Forbidden { code: "policy_denied", reason: decision.reason });
+        return Err(Error::Forbidden { code: "policy_denied", reason: decision.reason.clone() });
     }
-    let proposal = Proposal::of(ask, decision.policy_id.unwrap_or_default(), decision.reason);
-    Err(Error::NeedsApproval(Box::new(proposal)))
+    let (mut policies, mut reasons) = (Vec::new(), Vec::new());
+    for Requiring { policy, reason } in decisions.into_iter().flat_map(|judged| judged.requiring) {
+        if !policies.contains(&policy) {
+            policies.push(policy);
+            reasons.push(reason);
+        }
+    }
+    Err(Error::NeedsApproval(Box::new(Proposal::of(ask, policies, reasons.join(" ")))))
 }
 
 fn strictness(effect: Effect) -> u8 {

@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crm_core::gate::{Gate, Gates};
+use crm_core::gate::{ChangedField, Gate, Gates};
 use crm_core::organizations::Organization;
+use crm_core::proposals::Proposal;
 use crm_core::{Error, Id, Result, Tx};
+use serde_json::Map;
+use uuid::Uuid;
 
+use crate::approvals;
 use crate::engine::Engine;
 use crate::gate::PolicyGate;
 use crate::shadows::Shadows;
@@ -60,6 +64,18 @@ impl Gates for PolicyGates {
 
     fn seed(&self, tx: &mut Tx<'_>) -> Result<()> {
         stored_policies::seed(tx)
+    }
+
+    fn wait(&self, tx: &mut Tx<'_>, proposal: Proposal) -> Result<Uuid> {
+        approvals::request(tx, proposal, Map::new()).map(|approval| approval.id.uuid())
+    }
+
+    fn withdraw(&self, tx: &mut Tx<'_>, requests: &[Uuid]) -> Result<()> {
+        approvals::withdraw(tx, requests)
+    }
+
+    fn changed(&self, tx: &mut Tx<'_>, fields: &[ChangedField]) -> Result<()> {
+        approvals::void(tx, fields)
     }
 
     fn noted(&self) -> Vec<Id<Organization>> {

@@ -33,6 +33,8 @@ diesel::table! {
         request -> Jsonb,
         reason -> Text,
         policy_id -> Text,
+        policies -> Jsonb,
+        command -> Nullable<Text>,
         status -> Text,
         requested_by -> Uuid,
         api_key_id -> Nullable<Uuid>,

@@ -15,8 +15,9 @@ const TAG: &str = "Policies";
 /// The endpoints of approvals.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let (name, plural) = (Approval::envelope(), Approval::plural());
-    let decides = "Somebody else than who asked decides, with the right to do it too. Refused with 409 where it is decided, or \
-                   the record has changed in one of those fields, and with 410 after its time.";
+    let decides = "Somebody else than who asked decides, with the right to do it too and without needing an approval for \
+                   that; an ADMIN may need one. Refused with 409 where it is decided, or the record has changed in one of \
+                   those fields, and with 410 after its time.";
     let decision = |endpoint: Endpoint, summary: &str, done: &str| {
         endpoint.says(TAG, summary, decides).fails(410).answers::<Approval>(200, &name, done)
     };

@@ -3,8 +3,7 @@ use crm_core::{
     Patch, Result, Tx,
     bulk::{BulkEdit, BulkOutcome},
 };
-use crm_policy::approvals;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{call::Call, endpoint::Endpoint, reply::Answer, schemas};
 
@@ -16,15 +15,7 @@ pub(super) fn endpoint(
     example: &Value,
     edit: fn(&mut Tx<'_>, Patch) -> Result<BulkOutcome>,
 ) -> Endpoint {
-    let handler = move |call: Call| {
-        call.write(move |tx, request| {
-            let mut outcome = edit(tx, request.patch()?)?;
-            if !outcome.proposals.is_empty() {
-                approvals::request_each(tx, &mut outcome, &of_each(request.object()?))?;
-            }
-            Answer::one("bulk", &outcome)
-        })
-    };
+    let handler = move |call: Call| call.write(move |tx, request| Answer::one("bulk", &edit(tx, request.patch()?)?));
     let words = "Sets the same members in many records, or deletes them. Each goes its own way: one that refuses undoes \
                  none of the others, and says why. Where a policy wants somebody's approval, a request waits for each \
                  record, for the first hundred of them.";
@@ -39,16 +30,4 @@ pub(super) fn endpoint(
         properties.extend(schemas::reason());
     }
     endpoint
-}
-
-/// What the body asks of each record, as the body of a request for that one alone.
-fn of_each(mut body: Map<String, Value>) -> Map<String, Value> {
-    let mut each = match body.remove("set") {
-        Some(Value::Object(set)) => set,
-        _ => Map::new(),
-    };
-    for name in ["reasonCode", "note"] {
-        each.extend(body.remove(name).map(|value| (name.to_owned(), value)));
-    }
-    each
 }

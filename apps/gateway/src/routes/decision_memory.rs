@@ -2,6 +2,7 @@
 use crm_core::{
     Record, Tx,
     deals::{
+        Deal,
         intel::{self, DealIntel},
         reviews::{self, ReviewInput, WinLossReview},
     },
@@ -61,7 +62,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "objections": ["Price too high", "Needs board approval"],
                 "competitors": ["Salesforce", "HubSpot"]
             }))
-            .answers::<DealIntel>(200, "dealIntel", "What is known now."),
+            .answers::<DealIntel>(200, "dealIntel", "What is known now.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS),
         pattern_report(),
     ]
 }
@@ -85,7 +87,7 @@ fn read_review(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn create_review(call: Call) -> impl Future<Output = Reply> {
-    call.propose(|tx, request| {
+    call.propose::<Deal>(|tx, request| {
         let deal = reviews::lock_to_review(tx, request.id_at("dealId")?)?;
         let address = format!("/api/deals/{}/win-loss", deal.id);
         let review = request.command(|review, patch| reviews::create(tx, &deal, review, patch))?;
@@ -105,7 +107,7 @@ fn read_intel(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn put_intel(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| known(&intel::put(tx, request.id_at("dealId")?, request.patch()?)?, tx))
+    call.propose::<DealIntel>(|tx, request| known(&intel::put(tx, request.id_at("dealId")?, request.patch()?)?, tx))
 }
 
 fn read_patterns(call: Call) -> impl Future<Output = Reply> {

@@ -76,11 +76,16 @@ fn verify_endpoint() -> Endpoint {
 fn revert_endpoint() -> Endpoint {
     let words = "Sets back what one request changed, record by record, with all rules and rights and the reason `revert` \
                  unless the optional body gives another `reasonCode`. A record of which a field has been changed since is a \
-                 `conflict` and stays. What was created is not deleted, and what was deleted is not made again.";
+                 `conflict` and stays; one that needs somebody's approval is `waiting` for it, up to a hundred of them. What was created is not deleted, and what was deleted is not made again.";
     Endpoint::post("/api/field-history/change-sets/{changeSetId}/revert", "revertChangeSet", revert)
         .says(TAG, "Undo a change set", words)
         .reasoned()
         .answers::<Reversion>(200, "reversion", "What became of each record.")
+        .answers::<Reversion>(
+            202,
+            "reversion",
+            "Nothing is done before somebody approves: `Location` tells where that waits.",
+        )
 }
 
 fn entity(request: &Request) -> crm_core::Result<Uuid> {
@@ -123,6 +128,13 @@ fn verify(call: Call) -> impl Future<Output = Reply> {
 fn revert(call: Call) -> impl Future<Output = Reply> {
     call.write(|tx, request| {
         let change_set = request.id_at::<FieldChange>("changeSetId")?.uuid();
-        Answer::one("reversion", &history::revert(tx, OTHERS, change_set, &request.reason()?)?)
+        let reversion = history::revert(tx, OTHERS, change_set, &request.reason()?)?;
+        let answer = Answer::one("reversion", &reversion)?;
+        let mut waiting = reversion.results.iter().filter_map(|result| result.approval_id);
+        Ok(match (reversion.reverted, waiting.next(), waiting.next()) {
+            (0, Some(approval), None) => answer.accepted(format!("/api/approvals/{approval}")),
+            (0, Some(_), Some(_)) => answer.accepted("/api/approvals?status=pending"),
+            _ => answer,
+        })
     })
 }

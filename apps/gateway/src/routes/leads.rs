@@ -1,12 +1,16 @@
 //! Leads.
 use crm_core::{
-    Tx,
+    Record, Tx,
     leads::{self, Conversion, Lead, Targets},
     masks,
 };
+use crm_policy::approvals::Approval;
 use serde_json::json;
 
-use super::{bulk, resource::Resource};
+use super::{
+    bulk,
+    resource::{Resource, WAITS},
+};
 use crate::{
     call::{Call, Reply},
     endpoint::Endpoint,
@@ -31,7 +35,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .says(TAG, "Convert a lead", words)
         .takes::<Targets>()
         .example(&json!({"company": {"create": {"name": "Acme"}}, "deal": {"create": {"title": "Acme: 40 seats", "value": 50000}}}))
-        .answers_plain::<Conversion>(200, "The lead, and what it became.");
+        .answers_plain::<Conversion>(200, "The lead, and what it became.")
+        .answers::<Approval>(202, &Approval::envelope(), WAITS);
     endpoints.push(with_reason(convert));
     let example = json!({"filter": {"status": "new", "ownerId": "none"}, "set": {"status": "contacted"}, "reasonCode": "progressed"});
     endpoints.push(bulk::endpoint("/api/leads/bulk", "bulkEditLeads", TAG, &example, leads::bulk));
@@ -62,5 +67,5 @@ fn seen(conversion: &Conversion, tx: &Tx<'_>) -> crm_core::Result<Answer> {
 }
 
 fn convert(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| seen(&leads::convert(tx, request.id()?, request.patch()?)?, tx))
+    call.propose::<Lead>(|tx, request| seen(&leads::convert(tx, request.id()?, request.patch()?)?, tx))
 }

@@ -4,11 +4,12 @@ use crm_core::{
     masks::{self, Masked},
     pipelines::{self, Pipeline, PipelineWithStages, Stage},
 };
+use crm_policy::approvals::Approval;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::resource::Resource;
+use super::resource::{Resource, WAITS};
 use crate::{
     call::{Call, Reply},
     endpoint::{Access, Endpoint},
@@ -56,7 +57,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 {"name": "Renewed", "kind": "won"},
                 {"name": "Cancelled", "kind": "lost"}
             ]}))
-            .answers::<PipelineWithStages>(201, &name, "What was made."),
+            .answers::<PipelineWithStages>(201, &name, "What was made.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS),
         Endpoint::get(ONE, "readPipeline", read)
             .says(TAG, "Read a pipeline", "With its stages in order.")
             .answers::<PipelineWithStages>(200, &name, "The pipeline."),
@@ -65,7 +67,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .access(Access::Manager)
             .named_schema("PipelinePatch", schemas::change::<Pipeline>())
             .body("application/json", &schemas::reference("PipelinePatch"))
-            .answers::<PipelineWithStages>(200, &name, "The pipeline as it stands now."),
+            .answers::<PipelineWithStages>(200, &name, "The pipeline as it stands now.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS),
         plain.delete(),
         Endpoint::post("/api/pipelines/{id}/stages", "createStage", create_stage)
             .says(TAG, "Add a stage", "An open one goes behind the other open ones, others to the end.")
@@ -73,18 +76,21 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .named_schema("StageCreate", schemas::creation::<Stage>())
             .body("application/json", &schemas::reference("StageCreate"))
             .example(&json!({"name": "Legal review", "probability": 0.8, "rottenAfterDays": 14, "maxDaysInStage": 45}))
-            .answers::<Stage>(201, "stage", "What was made."),
+            .answers::<Stage>(201, "stage", "What was made.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS),
         Endpoint::patch(STAGE, "updateStage", update_stage)
             .says(TAG, "Change a stage", "Its kind stays while deals stand in it.")
             .access(Access::Manager)
             .named_schema("StagePatch", schemas::change::<Stage>())
             .body("application/json", &schemas::reference("StagePatch"))
-            .answers::<Stage>(200, "stage", "The stage as it stands now."),
+            .answers::<Stage>(200, "stage", "The stage as it stands now.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS),
         Endpoint::delete(STAGE, "deleteStage", delete_stage)
             .says(TAG, "Delete a stage", "Refused while deals stand in it.")
             .access(Access::Manager)
             .reasoned()
-            .answers_nothing("It is gone."),
+            .answers_nothing("It is gone.")
+            .answers::<Approval>(202, &Approval::envelope(), WAITS),
         Endpoint::put("/api/pipelines/{id}/stages/order", "orderStages", order)
             .says(TAG, "Order the stages", "The list names each stage of the pipeline once.")
             .access(Access::Manager)
@@ -119,7 +125,7 @@ fn list(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn create(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| {
+    call.propose::<Pipeline>(|tx, request| {
         let pipeline = pipelines::create(tx, request.patch()?)?;
         Ok(whole(&pipeline, tx)?.created(format!("{ALL}/{}", pipeline.pipeline.id)))
     })
@@ -133,11 +139,11 @@ fn read(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn update(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| whole(&pipelines::update(tx, request.id()?, request.patch()?)?, tx))
+    call.propose::<Pipeline>(|tx, request| whole(&pipelines::update(tx, request.id()?, request.patch()?)?, tx))
 }
 
 fn create_stage(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| {
+    call.propose::<Stage>(|tx, request| {
         let pipeline = request.id::<Pipeline>()?;
         let stage = pipelines::create_stage(tx, pipeline, request.patch()?)?;
         Ok(Answer::record(&stage, tx)?.created(format!("{ALL}/{pipeline}")))
@@ -145,14 +151,14 @@ fn create_stage(call: Call) -> impl Future<Output = Reply> {
 }
 
 fn update_stage(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| {
+    call.propose::<Stage>(|tx, request| {
         let stage = pipelines::update_stage(tx, request.id()?, request.id_at("stageId")?, request.patch()?)?;
         Answer::record(&stage, tx)
     })
 }
 
 fn delete_stage(call: Call) -> impl Future<Output = Reply> {
-    call.write(|tx, request| {
+    call.propose::<Stage>(|tx, request| {
         pipelines::delete_stage(tx, request.id()?, request.id_at("stageId")?, &request.reason()?)?;
         Ok(Answer::nothing())
     })

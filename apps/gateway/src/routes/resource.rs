@@ -88,7 +88,7 @@ where
     pub(super) fn create(&self) -> Endpoint {
         let (create, path) = (self.create, self.path);
         let handler = move |call: Call| {
-            call.propose(move |tx, request| {
+            call.propose::<R>(move |tx, request| {
                 let record = create(tx, request.patch()?)?;
                 Ok(Answer::record(&record, tx)?.created(format!("{path}/{}", record.id())))
             })
@@ -112,7 +112,7 @@ where
     pub(super) fn update(&self) -> Endpoint {
         let update = self.update;
         let handler = move |call: Call| {
-            call.propose(move |tx, request| Answer::record(&update(tx, request.id()?, request.patch()?)?, tx))
+            call.propose::<R>(move |tx, request| Answer::record(&update(tx, request.id()?, request.patch()?)?, tx))
         };
         let body = self.schema_name("Patch");
         let words = "A merge patch: what is left out stays, null clears. The reason lands in the field history.";
@@ -128,7 +128,7 @@ where
     pub(super) fn delete(&self) -> Endpoint {
         let delete = self.delete;
         let handler = move |call: Call| {
-            call.propose(move |tx, request| {
+            call.propose::<R>(move |tx, request| {
                 delete(tx, request.id()?, &request.reason()?)?;
                 Ok(Answer::nothing())
             })

@@ -139,7 +139,7 @@ fn approval(server: &Server, deal: &Value) -> Value {
     let diffs = vec![FieldDiff { field_name: "value".into(), old_value: json!(1), new_value: json!(1111) }];
     let id = deal.as_str().map(|id| id.parse().unwrap());
     let proposal =
-        Proposal { id, version: Some(2), diffs, ..Proposal::of(&Ask::about(Action::Edit, "deal"), "p", "Why") };
+        Proposal { id, version: Some(2), diffs, ..Proposal::of(&Ask::about(Action::Edit, "deal"), Vec::new(), "Why") };
     let rep = Person::sign_in(&server.door, &server.house.rep.email, clock::now()).unwrap();
     let members = Map::from_iter([("value".to_owned(), json!(1111))]);
     json!(rep.write(|tx| approvals::request(tx, proposal, members)).unwrap().id)

@@ -37,5 +37,6 @@ mod suppressions;
 mod system;
 mod tidy;
 mod verdicts;
+mod waiting;
 mod webhooks;
 mod work;

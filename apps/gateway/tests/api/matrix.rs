@@ -14,8 +14,8 @@ use crate::{
 /// scopes `read`, `write` and `admin`. Then what comes of it for whoever may, once a policy denies the action to anybody,
 /// and once one wants it approved.
 ///
-/// `done`: it is done. `no`: refused, and nothing has changed. `waits`: answered with 202, and nothing has changed. `asks`:
-/// refused with `approval_required`, since that way can't wait. `-`: such a policy is refused itself.
+/// `done`: it is done. `no`: refused, and nothing has changed. `waits`: a request for approval is made, and nothing has changed.
+/// `-`: such a policy is refused itself. A way that could not wait would be `asks`, and there is none.
 const MATRIX: &str = "
     action        | way        | ADMIN | MANAGER | SALES_REP | read | write | admin | denied | to be approved
     view          | read       | done  | done    | done      | done | done  | done  | no     | -
@@ -30,24 +30,24 @@ const MATRIX: &str = "
     export_data   | export     | done  | done    | no        | done | done  | done  | no     | -
     manage        | members    | done  | no      | no        | no   | no    | done  | no     | -
     create        | POST       | done  | done    | done      | no   | done  | done  | no     | waits
-    create        | new import | done  | done    | done      | no   | done  | done  | no     | asks
-    create        | convert    | done  | done    | done      | no   | done  | done  | no     | asks
+    create        | new import | done  | done    | done      | no   | done  | done  | no     | waits
+    create        | convert    | done  | done    | done      | no   | done  | done  | no     | waits
     edit          | PATCH      | done  | done    | done      | no   | done  | done  | no     | waits
     edit          | bulk       | done  | done    | done      | no   | done  | done  | no     | waits
-    edit          | import     | done  | done    | done      | no   | done  | done  | no     | asks
-    edit          | revert     | done  | done    | done      | no   | done  | done  | no     | asks
+    edit          | import     | done  | done    | done      | no   | done  | done  | no     | waits
+    edit          | revert     | done  | done    | done      | no   | done  | done  | no     | waits
     edit_field    | PATCH      | done  | done    | done      | no   | done  | done  | no     | waits
     edit_field    | bulk       | done  | done    | done      | no   | done  | done  | no     | waits
-    edit_field    | import     | done  | done    | done      | no   | done  | done  | no     | asks
-    edit_field    | revert     | done  | done    | done      | no   | done  | done  | no     | asks
+    edit_field    | import     | done  | done    | done      | no   | done  | done  | no     | waits
+    edit_field    | revert     | done  | done    | done      | no   | done  | done  | no     | waits
     change_stage  | move       | done  | done    | done      | no   | done  | done  | no     | waits
     change_stage  | bulk move  | done  | done    | done      | no   | done  | done  | no     | waits
-    change_stage  | revert     | done  | done    | done      | no   | done  | done  | no     | asks
+    change_stage  | revert     | done  | done    | done      | no   | done  | done  | no     | waits
     mark_won_lost | win        | done  | done    | no        | no   | done  | done  | no     | waits
     mark_won_lost | win-loss   | done  | done    | no        | no   | done  | done  | no     | waits
     mark_won_lost | bulk win   | done  | done    | no        | no   | done  | done  | no     | waits
     mark_won_lost | POST won   | done  | done    | no        | no   | done  | done  | no     | waits
-    mark_won_lost | revert     | done  | done    | no        | no   | done  | done  | no     | asks
+    mark_won_lost | revert     | done  | done    | no        | no   | done  | done  | no     | waits
     delete        | DELETE     | done  | done    | no        | no   | done  | done  | no     | waits
     delete        | bulk away  | done  | done    | no        | no   | done  | done  | no     | waits
 ";
@@ -189,6 +189,7 @@ fn told(reply: &Reply) -> &'static str {
     match (reply.status, reply.body["code"].as_str()) {
         (200 | 201 | 204, _) => "done",
         (202, _) if reply.body["approval"]["status"] == "pending" => "waits",
+        (202, _) if reply.body["reversion"]["waiting"] == 1 => "waits",
         (403, Some("approval_required")) => "asks",
         (403, Some("policy_denied" | "field_not_viewable" | "scope_required")) => "no",
         _ => panic!("{} {}", reply.status, reply.body),
@@ -218,6 +219,9 @@ fn import(client: Client<'_>, file: &str) -> &'static str {
     }
     let import = imports::ended(client, started);
     assert_eq!(import["rowsTotal"], 1, "{import}");
+    if import["waiting"] == 1 {
+        return "waits";
+    }
     if import["failed"] == 0 {
         return "done";
     }

@@ -103,7 +103,7 @@ fn every_action_that_a_policy_refuses_says_which() {
 }
 
 #[test]
-fn moving_a_deal_and_what_needs_an_approval_and_cannot_wait_name_their_policy() {
+fn moving_a_deal_and_what_waits_for_an_approval_name_their_policy() {
     let (server, deal) = house(&json!({"action": "change_stage", "resource": "deal", "effect": "deny"}));
     let pipelines = server.admin().get("/api/pipelines").expect(200)["pipelines"].clone();
     let stage = json!({"stageId": pipelines[0]["stages"][1]["id"]});
@@ -121,7 +121,8 @@ fn moving_a_deal_and_what_needs_an_approval_and_cannot_wait_name_their_policy() 
     let convert = format!("/api/leads/{}/convert", convert.as_str().unwrap());
     let policy = json!({"name": NAME, "role": "MANAGER", "action": "create", "resource": "contact", "effect": "require_approval"});
     server.admin().post("/api/policies", &policy).expect(201);
-    assert_eq!(named(server.manager(), "POST", &convert, Some(&json!({}))), "approval_required");
+    let waits = server.manager().post(&convert, &json!({})).expect(202)["approval"].clone();
+    assert!(waits["reason"].as_str().unwrap().contains(NAME), "{waits}");
 }
 
 /// The answer of a read to managers, who do not see a field of this kind of record.

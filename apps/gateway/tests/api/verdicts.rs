@@ -16,6 +16,15 @@ fn deny(server: &Server, role: &str, action: &str, resource: &str) {
     server.admin().post("/api/policies", &policy).expect(201);
 }
 
+/// The token of an administrator beside the one of the house.
+fn second_admin(server: &Server) -> String {
+    let (email, password) = ("second@house.example", "correct horse battery");
+    let user = json!({"email": email, "name": "second", "role": "ADMIN", "password": password});
+    server.admin().post("/api/users", &user).expect(201);
+    let signed = server.nobody().post("/api/auth/login", &json!({"email": email, "password": password})).expect(200);
+    signed["accessToken"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn nobody_decides_a_request_of_their_own() {
     let server = Server::governed();
@@ -30,7 +39,16 @@ fn nobody_decides_a_request_of_their_own() {
         assert_eq!(server.rep().get(&approval).refused(404), "not_found", "a representative sees the own ones");
         assert_eq!(approve(server.rep(), &approval).refused(404), "not_found");
         assert_eq!(server.rep().get("/api/approvals").expect(200)["approvals"], json!([]));
-        approve(other, &approval).expect(200);
+        if other.get("/api/auth/me").expect(200)["user"]["role"] == "ADMIN" {
+            approve(other, &approval).expect(200);
+            continue;
+        }
+        for verdict in ["approve", "reject"] {
+            let refused = other.post(&format!("{approval}/{verdict}"), &json!({})).expect(403);
+            assert_eq!(refused["code"], "approver_needs_approval", "{refused}");
+            assert!(refused["detail"].as_str().unwrap().contains("Policy “Four eyes on edit”"), "{refused}");
+        }
+        approve(server.with(&second_admin(&server)), &approval).expect(200);
     }
 }
 
@@ -78,13 +96,23 @@ fn a_request_whose_fields_have_changed_meanwhile_is_void() {
     let (server, deal, approval) = asked();
     let title = waits(server.rep().patch(&deal, &json!({"title": "Asked"})));
     server.admin().patch(&deal, &json!({"title": "Changed"})).expect(200);
+    assert_eq!(status(&server, &title), "stale", "at once, without anybody's decision");
+    assert_eq!(status(&server, &approval), "pending", "it is about another field");
+    let told = server.rep().get("/api/notifications").expect(200)["notifications"][0].clone();
+    assert_eq!((&told["kind"], &told["entityType"]), (&json!("approval_decided"), &json!("approval")), "{told}");
+    let listed = server.rep().get("/api/approvals?status=stale").expect(200)["approvals"].clone();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    let history = title.replace("/api/approvals", "/api/field-history/approval");
+    let rows = server.admin().get(&history).expect(200)["fieldHistory"].clone();
+    let row = rows.as_array().unwrap().iter().find(|row| row["fieldName"] == "status").unwrap().clone();
+    assert_eq!((&row["newValue"], &row["actor"]), (&json!("stale"), &json!("system")), "{row}");
     assert_eq!(approve(server.manager(), &title).refused(409), "stale");
-    assert_eq!(status(&server, &title), "stale");
     approve(server.manager(), &approval).expect(200);
     let now = server.admin().get(&deal).expect(200)["deal"].clone();
     assert_eq!((&now["title"], &now["value"]), (&json!("Changed"), &json!(7)), "what else has changed does not matter");
     let gone = waits(server.rep().patch(&deal, &json!({"title": "Too late"})));
     server.admin().delete(&deal).expect(204);
+    assert_eq!(server.rep().get(&gone).expect(200)["approval"]["status"], "stale");
     assert_eq!(approve(server.manager(), &gone).refused(409), "stale");
 }
 
@@ -126,7 +154,7 @@ fn a_request_is_over_at_its_time_and_a_job_notes_it() {
     worker.stop();
     assert!(noted(), "the job has not run");
     assert_eq!((status(&server, &approval), listed("pending"), listed("expired")), (json!("expired"), 0, 1));
-    assert_eq!(approve(server.manager(), &approval).refused(409), "already_decided");
+    assert_eq!(approve(server.manager(), &approval).refused(410), "expired", "noted or not");
     let late = waits(server.rep().patch(&deal, &json!({"value": 8})));
     server.database.connect().batch_execute("UPDATE approvals SET expires_at = now()").unwrap();
     assert_eq!(approve(server.manager(), &late).refused(410), "expired");
@@ -141,6 +169,7 @@ fn who_lost_the_right_meanwhile_does_not_get_it_done() {
     let person = |id: String| format!("/api/users/{id}");
     let admin = server.admin();
     admin.patch(&person(server.house.rep.id.to_string()), &json!({"isActive": false})).expect(200);
+    assert_eq!(status(&server, &approval), "cancelled", "at once: nobody is left who asks");
     admin.patch(&person(server.house.manager.id.to_string()), &json!({"role": "SALES_REP"})).expect(200);
     for approval in [approval, deletion] {
         assert_eq!(approve(admin, &approval).refused(409), "cancelled");

@@ -209,6 +209,8 @@ fn a_message_shows_what_its_role_and_unit_see() {
     };
     make("Elsewhere", &server.house.other_unit.to_string());
     let here = make("Here", &server.house.unit.to_string());
+    // A change of what is hidden alone is not told: that it was changed would be.
+    server.admin().patch(&format!("/api/deals/{here}"), &json!({"value": 77777.79})).expect(200);
     server.admin().patch(&format!("/api/deals/{here}"), &json!({"value": 77777.78, "title": "Still here"})).expect(200);
     server.admin().delete(&format!("/api/deals/{here}")).expect(204);
     let seen = receiver.wait_for(3);

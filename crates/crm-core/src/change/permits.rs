@@ -2,7 +2,7 @@
 use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Change, Draft, FieldDiff, diff};
 use crate::{
@@ -109,10 +109,27 @@ impl Tx<'_> {
     /// [`Error::Forbidden`].
     pub(crate) fn check_draft<R: Record>(&self, action: Action, draft: &mut Draft<R>) -> Result<()> {
         let after = patch::object(&draft.fields)?;
-        let (diffs, given) = (draft.diffs.as_slice(), draft.given.as_slice());
-        let ask = Ask { action, kind: R::KIND, before: None, after: Some(&after), diffs, given };
+        let diffs = made::<R>(after.clone())?;
+        let ask = Ask { action, kind: R::KIND, before: None, after: Some(&after), diffs: &diffs, given: &draft.given };
         let answer = self.ctx.gate.check(self.ctx, &ask);
         note(answer, &mut draft.waits)
+    }
+
+    /// Asks whether a record may be deleted, then tells what is wrong with that.
+    ///
+    /// # Errors
+    /// In this order: [`Error::Forbidden`], [`Error::Stale`], [`Error::Invalid`], [`Error::NeedsApproval`].
+    pub(crate) fn check_deletion<R: Record>(&mut self, record: &R, patch: &Patch) -> Result<()> {
+        let before = patch::object(record.fields())?;
+        let diffs = lost::<R>(&before);
+        let ask = Ask { before: Some(&before), diffs: &diffs, ..Ask::about(Action::Delete, R::KIND) };
+        let mut waits = None;
+        note(self.ctx.gate.check(self.ctx, &ask), &mut waits)?;
+        if patch.expected.is_some_and(|expected| expected != record.version()) {
+            return Err(Error::Stale { version: record.version() });
+        }
+        reason_codes::demand::<R>(self, &deletion(self.ctx.now), &patch.reason)?;
+        propose(waits, record.id(), record.version())
     }
 
     /// Deletes a record; what it held goes to the field history, so that it can be told what it was.
@@ -121,24 +138,15 @@ impl Tx<'_> {
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::NeedsApproval`], and [`Error::Conflict`] where others refer to it.
     pub fn delete<R: Record>(&mut self, id: Id<R>, patch: &Patch) -> Result<R> {
         let record = self.lock(id)?;
+        self.check_deletion(&record, patch)?;
         let before = patch::object(record.fields())?;
-        let ask = Ask { before: Some(&before), ..Ask::about(Action::Delete, R::KIND) };
-        let mut waits = None;
-        note(self.ctx.gate.check(self.ctx, &ask), &mut waits)?;
-        if patch.expected.is_some_and(|expected| expected != record.version()) {
-            return Err(Error::Stale { version: record.version() });
-        }
-        let now = serde_json::to_value(self.ctx.now).unwrap_or_default();
-        let deletion = FieldDiff { field_name: DELETED.into(), old_value: Value::Null, new_value: now };
-        reason_codes::demand::<R>(self, &deletion, &patch.reason)?;
-        propose(waits, id, record.version())?;
         let text = format!("DELETE FROM {} WHERE organization_id = {{org}} AND id = {{}}", R::TABLE);
         self.sql_text::<diesel::sql_types::Integer>(text).with(|s| s.bind(id)).run(self)?;
         let nothing = before.keys().map(|name| (name.clone(), Value::Null)).collect();
         let mut diffs = diff::<R>(before, nothing);
         let created_at = patch::object(&record)?.shift_remove("createdAt").unwrap_or_default();
         diffs.push(FieldDiff { field_name: "createdAt".into(), old_value: created_at, new_value: Value::Null });
-        diffs.push(deletion);
+        diffs.push(deletion(self.ctx.now));
         history::append(self, id, record.version() + 1, &diffs, &patch.reason)?;
         events::deleted(self, &record)?;
         Ok(record)
@@ -180,11 +188,46 @@ impl<R: Record> PermittedDraft<R> {
     }
 }
 
-/// Keeps the first thing that has to be approved; a refusal comes before all of them.
+/// A deletion, as it stands in the history.
+fn deletion(now: DateTime<Utc>) -> FieldDiff {
+    let now = serde_json::to_value(now).unwrap_or_default();
+    FieldDiff { field_name: DELETED.into(), old_value: Value::Null, new_value: now }
+}
+
+/// What a new record would hold other than any new record: what somebody who approves it has to know.
+fn made<R: Record>(after: Map<String, Value>) -> Result<Vec<FieldDiff>> {
+    let mut diffs = diff::<R>(patch::object(&R::Fields::default())?, after);
+    diffs.retain(|diff| is_settable::<R>(&diff.field_name));
+    diffs.iter_mut().for_each(|diff| diff.old_value = Value::Null);
+    Ok(diffs)
+}
+
+/// What would be lost with a record.
+fn lost<R: Record>(before: &Map<String, Value>) -> Vec<FieldDiff> {
+    let nothing = before.keys().map(|name| (name.clone(), Value::Null)).collect();
+    let mut diffs = diff::<R>(before.clone(), nothing);
+    let is_empty = |value: &Value| match value {
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        value => *value == Value::Bool(false),
+    };
+    diffs.retain(|diff| is_settable::<R>(&diff.field_name) && !is_empty(&diff.old_value));
+    diffs
+}
+
+fn is_settable<R: Record>(name: &str) -> bool {
+    let whole = name.split_once('.').map_or(name, |(whole, _)| whole);
+    R::field(whole).is_some_and(|field| !field.read_only)
+}
+
+/// Keeps what has to be approved, with every policy that says so; a refusal comes before all of them.
 pub(crate) fn note(answer: Result<()>, waits: &mut Option<Box<Proposal>>) -> Result<()> {
     match answer {
         Err(Error::NeedsApproval(proposal)) => {
-            waits.get_or_insert(proposal);
+            match waits {
+                Some(first) => first.join(*proposal),
+                None => *waits = Some(proposal),
+            }
             Ok(())
         }
         answer => answer,

@@ -1,11 +1,12 @@
 //! What is known about a deal beside its fields: who decides, what hurts, what stands against it, who else is there.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::Deal;
@@ -13,9 +14,12 @@ use crate::{
     Error, Id, Patch, Result, Tx,
     change::{Change, Draft},
     gate::{Action, Ask},
+    patch::object,
+    proposals::proposing,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::deal_intel,
+    select::Condition,
     text,
 };
 
@@ -124,6 +128,22 @@ pub fn read(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<DealIntel> {
     Ok(known(tx, id)?.unwrap_or(nothing))
 }
 
+/// What is known about a deal, as its own record's command would find it, locked with the deal: nothing where nobody has
+/// written anything down yet.
+pub(crate) fn lock(tx: &mut Tx<'_>, id: Uuid) -> Result<Map<String, Value>> {
+    let deal: Deal = tx.lock(id.into())?;
+    object(&known(tx, deal.id)?.map(|intel| intel.fields).unwrap_or_default())
+}
+
+/// What is known about those of these deals that the caller may see, by deal.
+pub(crate) fn standing(tx: &mut Tx<'_>, deals: Vec<Uuid>) -> Result<BTreeMap<Uuid, Map<String, Value>>> {
+    let select = tx.records::<Deal>().and(Condition::AnyOf("id", deals.into()));
+    let deals: Vec<_> = Deal::load(tx, select)?.iter().map(|deal| deal.id.uuid()).collect();
+    let select = tx.records::<DealIntel>().and(Condition::AnyOf("id", deals.clone().into()));
+    let known: BTreeMap<_, _> = DealIntel::load(tx, select)?.into_iter().map(|it| (it.id.uuid(), it.fields)).collect();
+    deals.into_iter().map(|id| Ok((id, object(&known.get(&id).cloned().unwrap_or_default())?))).collect()
+}
+
 /// Writes down what is known about a deal: what is left out stays, `null` clears. A new commitment to a next step is a
 /// touch of the deal.
 ///
@@ -156,7 +176,13 @@ fn begin(tx: &mut Tx<'_>, id: Id<Deal>, patch: Patch) -> Result<DealIntel> {
     let expected = patch.expected;
     let mut draft = Draft::<DealIntel>::new(tx, patch)?;
     draft.named(id.cast());
-    let permitted = tx.permit_new(draft)?;
+    let permitted = proposing(tx.permit_new(draft), |mut proposal| {
+        // What nobody has written down yet is read as empty, and so it has to be as long as the request waits.
+        for diff in proposal.diffs.iter_mut().filter(|diff| LISTS.contains(&diff.field_name.as_str())) {
+            diff.old_value = json!([]);
+        }
+        proposal.about(id.uuid(), 0)
+    })?;
     if expected.is_some_and(|version| version != 0) {
         return Err(Error::Stale { version: 0 });
     }

@@ -21,6 +21,7 @@ use crate::{
     notifications::Kind,
     organizations,
     pipelines::{KINDS, Pipeline, Stage},
+    proposals::proposing,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::deals,
@@ -244,7 +245,8 @@ pub(crate) fn create_over(tx: &mut Tx<'_>, base: DealFields, mut patch: Patch, p
     let mut draft = Draft::<Deal>::over(tx, base, patch)?;
     let stage = rules::starting_stage(tx, &mut draft)?;
     let review = rules::arriving(tx, &mut draft, stage.as_ref(), review, past)?;
-    let deal = tx.permit_new(draft)?.insert(tx)?;
+    let permitted = tx.permit_new(draft);
+    let deal = proposing(permitted, |proposal| reviews::told(proposal, review.as_ref()))?.insert(tx)?;
     visits::begin(tx, &deal)?;
     if deal.fields.status != "open" {
         jobs::closings::note(tx);
@@ -272,8 +274,8 @@ pub fn update(tx: &mut Tx<'_>, id: Id<Deal>, mut patch: Patch) -> Result<Deal> {
     if change.touches("status") {
         jobs::closings::note(tx);
     }
-    let permitted = tx.permit(change)?;
-    let deal = permitted.save(tx)?;
+    let permitted = tx.permit(change);
+    let deal = proposing(permitted, |proposal| reviews::told(proposal, review.as_ref()))?.save(tx)?;
     if moved {
         visits::move_on(tx, &deal)?;
     }

@@ -8,8 +8,11 @@ use utoipa::ToSchema;
 use super::{Deal, rules};
 use crate::{
     Error, FieldError, Id, Patch, Result, Tx, bodies,
+    change::FieldDiff,
     gate::{Action, Ask},
-    patch, reason_codes,
+    patch,
+    proposals::{Proposal, proposing},
+    reason_codes,
     record::Record,
     schema::win_loss_reviews,
     users::User,
@@ -57,7 +60,7 @@ pub struct ReviewInput {
 }
 
 /// The member of a deal's body that brings its review.
-pub(super) const MEMBER: &str = "winLossReview";
+pub const MEMBER: &str = "winLossReview";
 
 /// The review of a deal's last close: the present one, or where the deal is open again, the one before that. The review of
 /// an earlier close is not taken for it.
@@ -101,11 +104,24 @@ pub fn create(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, mut patch: Patc
     patch.members.insert("stageId".into(), stage.into());
     patch.members.insert(MEMBER.into(), Value::Object(patch::object(&review)?));
     let body = patch.body();
-    super::update(tx, deal.id, patch).map_err(|error| match error {
-        Error::NeedsApproval(proposal) => Error::NeedsApproval(Box::new(proposal.by(body))),
-        error => unprefixed(error),
-    })?;
+    proposing(super::update(tx, deal.id, patch), |proposal| proposal.by(body)).map_err(unprefixed)?;
     read(tx, deal.id)
+}
+
+/// A close that has to be approved, with what its review says: who decides about it decides about both.
+pub(super) fn told(mut proposal: Proposal, review: Option<&ReviewInput>) -> Proposal {
+    let Some(review) = review else { return proposal };
+    let members = [
+        ("outcome", &review.outcome),
+        ("primaryReasonCode", &Some(review.primary_reason_code.clone())),
+        ("notes", &review.notes),
+        ("learned", &review.learned),
+    ];
+    proposal.diffs.extend(members.into_iter().filter_map(|(name, text)| {
+        let field_name = format!("{MEMBER}.{name}");
+        Some(FieldDiff { field_name, old_value: Value::Null, new_value: text.clone()?.into() })
+    }));
+    proposal
 }
 
 /// The review of a deal that closed without one.

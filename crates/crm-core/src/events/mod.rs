@@ -30,7 +30,7 @@ mod writing;
 pub use following::{DISPATCH_JOB, DISPATCH_QUEUE, follow, is_dispatched, mark_dispatched, undispatched};
 pub use listening::Listener;
 pub use numbering::number;
-pub use seeing::{SeenEvent, seen};
+pub use seeing::{SeenEvent, seen, shown};
 pub(crate) use writing::{Unwritten, changed, created, deleted, told, write};
 
 /// The names that receivers can ask for, beside whole groups (`deal.*`) and everything (`*`).

@@ -54,19 +54,26 @@ pub fn seen(ctx: &Ctx, events: Vec<DomainEvent>) -> Vec<SeenEvent> {
         if !concerns(ctx, &event) {
             continue;
         }
-        let is_shown = |name: &String| !masks::is_hidden(hidden, name);
+        let Some(changed_fields) = shown(hidden, &event.changed_fields) else { continue };
         seen.push(SeenEvent {
             seq: event.seq,
             kind: event.kind,
             entity_type: event.entity_type,
             entity_id: event.entity_id,
             version: event.entity_version,
-            changed_fields: event.changed_fields.into_iter().filter(is_shown).collect(),
+            changed_fields,
             actor_id: event.actor_user_id,
             occurred_at: event.occurred_at,
         });
     }
     seen
+}
+
+/// The changed fields that somebody is told of from whom these are hidden. `None` where every one of them is hidden: that there
+/// was such a change at all would tell of it.
+pub fn shown(hidden: &[String], changed: &[String]) -> Option<Vec<String>> {
+    let shown: Vec<_> = changed.iter().filter(|name| !masks::is_hidden(hidden, name)).cloned().collect();
+    (changed.is_empty() || !shown.is_empty()).then_some(shown)
 }
 
 /// What the caller sees of a kind of record.

@@ -10,11 +10,14 @@ use crate::{
     Id, Patch, Result, Tx,
     activities::{self, Activity},
     business_units::{self, BusinessUnit},
-    change,
+    change::{self, FieldDiff},
     companies::{self, Company},
     contacts::{self, Contact},
     custom_fields::{self, CustomField},
-    deals::{self, Deal},
+    deals::{
+        self, Deal,
+        intel::{self, DealIntel},
+    },
     exchange_rates::ExchangeRate,
     gate::{Action, Ask},
     leads::{self, Lead},
@@ -22,6 +25,7 @@ use crate::{
     organizations::{self, Organization},
     patch::object,
     pipelines::{self, Pipeline, Stage},
+    proposals::Beside,
     record::{Field, FieldKind, Record},
     saved_views::{self, SavedView},
     select::Condition,
@@ -37,6 +41,9 @@ pub type Standing = fn(&mut Tx<'_>, Vec<Uuid>) -> Result<BTreeMap<Uuid, Members>
 
 /// Deletes a record of one kind.
 pub type Deletion = fn(&mut Tx<'_>, Uuid, &Patch) -> Result<()>;
+
+/// Makes others of a record of one kind, once that is approved. Gives back what has changed of the record, and of others.
+pub type Conversion = fn(&mut Tx<'_>, Uuid, Patch) -> Result<(Vec<FieldDiff>, Vec<Beside>)>;
 
 /// One kind of record, through its own commands alone, so that its rules hold.
 pub struct Kind {
@@ -59,6 +66,8 @@ pub struct Kind {
     pub create: Option<fn(&mut Tx<'_>, Patch) -> Result<Uuid>>,
     /// Deletes a record, where it can be deleted.
     pub delete: Option<Deletion>,
+    /// Converts a record, where it can be converted.
+    pub convert: Option<Conversion>,
 }
 
 macro_rules! kind {
@@ -97,34 +106,55 @@ impl Kind {
             update,
             create: None,
             delete: None,
+            convert: None,
         }
     }
 }
 
-static KINDS: [Kind; 14] = [
-    kind!(Lead, leads::update, leads::create, delete::<Lead>),
+static KINDS: [Kind; 15] = [
+    Kind {
+        convert: Some(|tx, id, patch| leads::convert_approved(tx, id.into(), patch)),
+        ..kind!(Lead, leads::update, leads::create, delete::<Lead>)
+    },
     kind!(Company, companies::update, change::create::<Company>, delete::<Company>),
     kind!(Contact, contacts::update, change::create::<Contact>, delete::<Contact>),
     kind!(Deal, deals::update, deals::create, delete::<Deal>),
     kind!(Activity, activities::update, activities::create, activities::delete),
     kind!(Task, tasks::update, tasks::create, delete::<Task>),
-    kind!(BusinessUnit, business_units::update),
-    kind!(Pipeline, pipelines::update),
-    kind!(Stage, update_stage),
+    Kind { lock: intel::lock, standing: intel::standing, ..kind!(DealIntel, update_intel) },
+    Kind {
+        create: Some(|tx, patch| Ok(change::create::<BusinessUnit>(tx, patch)?.id.uuid())),
+        ..kind!(BusinessUnit, business_units::update)
+    },
+    Kind {
+        create: Some(|tx, patch| Ok(pipelines::create(tx, patch)?.pipeline.id.uuid())),
+        delete: Some(|tx, id, patch| pipelines::delete(tx, id.into(), patch)),
+        ..kind!(Pipeline, pipelines::update)
+    },
+    kind!(Stage, update_stage, pipelines::create_stage_of, delete_stage),
     kind!(User, users::update),
     kind!(Organization, update_organization),
-    kind!(CustomField, custom_fields::update),
+    kind!(CustomField, custom_fields::update, change::create::<CustomField>, custom_fields::delete),
     kind!(ExchangeRate, change::update::<ExchangeRate>),
-    kind!(SavedView, saved_views::update),
+    kind!(SavedView, saved_views::update, saved_views::create, saved_views::delete),
 ];
 
 fn delete<R: Record>(tx: &mut Tx<'_>, id: Id<R>, patch: &Patch) -> Result<()> {
     tx.delete(id, patch).map(drop)
 }
 
+fn update_intel(tx: &mut Tx<'_>, id: Id<DealIntel>, patch: Patch) -> Result<DealIntel> {
+    intel::put(tx, id.cast(), patch)
+}
+
 fn update_stage(tx: &mut Tx<'_>, id: Id<Stage>, patch: Patch) -> Result<Stage> {
     let pipeline = tx.find(id)?.fields.pipeline_id;
     pipelines::update_stage(tx, pipeline, id, patch)
+}
+
+fn delete_stage(tx: &mut Tx<'_>, id: Id<Stage>, patch: &Patch) -> Result<()> {
+    let pipeline = tx.find(id)?.fields.pipeline_id;
+    pipelines::delete_stage(tx, pipeline, id, patch)
 }
 
 fn update_organization(tx: &mut Tx<'_>, _own: Id<Organization>, patch: Patch) -> Result<Organization> {

@@ -14,7 +14,12 @@ use super::{
     visibility::check_visible,
 };
 use crate::{
-    Error, Patch, Reason, Record, Result, Tx, activities::Activity, bulk::BulkError, masks, reason_codes::REVERT,
+    Error, Patch, Reason, Record, Result, Tx,
+    activities::Activity,
+    bulk::BulkError,
+    masks,
+    proposals::{self, MOST_AT_ONCE, proposing},
+    reason_codes::REVERT,
     tasks::Task,
 };
 
@@ -38,6 +43,8 @@ pub struct Reversion {
     pub failed: usize,
     /// How many have nothing that could be set back.
     pub skipped: usize,
+    /// How many wait for somebody's approval, and stay until then.
+    pub waiting: usize,
     /// Each of them that the caller may see.
     pub results: Vec<RevertedRecord>,
 }
@@ -55,6 +62,9 @@ pub struct RevertedRecord {
     /// Why it stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<BulkError>,
+    /// The request for approval that it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<Uuid>,
 }
 
 /// What can become of a record whose change is undone.
@@ -69,14 +79,16 @@ pub enum RevertStatus {
     Failed,
     /// It was deleted by the set, or what changed only follows from other things; it stays.
     Skipped,
+    /// It waits for somebody's approval.
+    Waiting,
 }
 
 /// What a change set did to one field: what it was before, and what it is after.
 type Fields = BTreeMap<String, (Value, Value)>;
 
 /// Sets back what the requests of a change set have changed, each record through its own command, with all rules, rights
-/// and the reason `revert` unless the patch gives another. A record of which any field has been changed since stays as it is. What the
-/// set created is not deleted, and what it deleted is not made again. The kinds of record that other crates have are `others`.
+/// and the reason `revert` unless the patch gives another. A record of which any field has been changed since stays as it is. One that needs somebody's
+/// approval waits for it, up to [`MOST_AT_ONCE`]. What the set created is not deleted, and what it deleted is not made again. The kinds of record that other crates have are `others`.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a set of which the caller sees nothing; [`Error::Conflict`] for one of more than 10,000 records.
@@ -100,13 +112,29 @@ pub fn revert(tx: &mut Tx<'_>, others: &[Kind], change_set: Uuid, patch: &Patch)
             Some(kind) => tx.savepoint(|tx| one(tx, kind, entity_id, &fields, &reason)),
             None => Ok(RevertStatus::Skipped),
         };
-        reversion.add(entity_type, entity_id, done)?;
+        reversion.add(tx, entity_type, entity_id, done)?;
     }
     if reversion.results.is_empty() { Err(Error::NotFound) } else { Ok(reversion) }
 }
 
 impl Reversion {
-    fn add(&mut self, entity_type: String, entity_id: Uuid, done: Result<RevertStatus>) -> Result<()> {
+    fn add(
+        &mut self,
+        tx: &mut Tx<'_>,
+        entity_type: String,
+        entity_id: Uuid,
+        mut done: Result<RevertStatus>,
+    ) -> Result<()> {
+        let mut approval_id = None;
+        if let Err(Error::NeedsApproval(proposal)) = done {
+            done = match self.waiting < MOST_AT_ONCE && proposal.body.is_some() {
+                true => proposals::keep(tx, *proposal).map(|id| {
+                    approval_id = Some(id);
+                    RevertStatus::Waiting
+                }),
+                false => Err(Error::NeedsApproval(proposal)),
+            };
+        }
         let (status, error) = match done {
             Ok(status) => (status, None),
             Err(error) if error.is_outage() => return Err(error),
@@ -118,9 +146,10 @@ impl Reversion {
             RevertStatus::Conflict => &mut self.conflicts,
             RevertStatus::Failed => &mut self.failed,
             RevertStatus::Skipped => &mut self.skipped,
+            RevertStatus::Waiting => &mut self.waiting,
         };
         *count += 1;
-        self.results.push(RevertedRecord { entity_type, entity_id, status, error });
+        self.results.push(RevertedRecord { entity_type, entity_id, status, error, approval_id });
         Ok(())
     }
 }
@@ -181,7 +210,9 @@ fn one(tx: &mut Tx<'_>, kind: &Kind, id: Uuid, fields: &Fields, reason: &Reason)
             None => drop(members.insert(name.clone(), old.clone())),
         }
     }
-    (kind.update)(tx, id, Patch { members, reason: reason.clone(), ..Patch::default() })?;
+    let patch = Patch { members, reason: reason.clone(), ..Patch::default() };
+    let body = patch.body();
+    proposing((kind.update)(tx, id, patch), |proposal| proposal.asked(kind.name, Some(id), body))?;
     Ok(RevertStatus::Reverted)
 }
 

@@ -1,12 +1,12 @@
 //! What a transaction has changed waits for its end, and goes to the chain there in one go.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use diesel::sql_types as st;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::chain::{BEGINNING, Digests, Entry, Hash, digest, hash, salt};
-use crate::{Error, Result, Tx};
+use crate::{Error, Result, Tx, gate::ChangedField};
 
 /// How many rows one statement appends.
 const BATCH: usize = 1_000;
@@ -17,6 +17,8 @@ pub(crate) struct Unsealed {
     rows: Vec<Entry>,
     /// How many of the rows have been written: a transaction that reads its own history writes early.
     written: usize,
+    /// From where on the rows concern requests for approval that wait.
+    disturbing: Option<usize>,
     pub(super) labels: HashMap<(&'static str, Uuid), Option<String>>,
 }
 
@@ -37,10 +39,25 @@ impl Unsealed {
         Mark { rows: self.rows.len(), written: self.written }
     }
 
+    /// The fields that have been written since a request for approval was first found to wait for one of their records.
+    pub(crate) fn take_disturbing(&mut self) -> Vec<ChangedField> {
+        let from = self.disturbing.take().unwrap_or(self.rows.len());
+        let fields = self.rows[from..self.written.max(from)].iter();
+        fields
+            .map(|row| ChangedField {
+                kind: row.entity_type.clone(),
+                id: row.entity_id,
+                name: row.field_name.clone(),
+                is_set: !matches!(row.new_value, None | Some(Value::Null | Value::Bool(false))),
+            })
+            .collect()
+    }
+
     /// Forgets what has been undone since.
     pub(crate) fn go_back(&mut self, mark: Mark) {
         self.rows.truncate(mark.rows);
         self.written = mark.written;
+        self.disturbing = self.disturbing.filter(|from| *from < mark.rows);
         self.labels.clear();
     }
 }
@@ -58,13 +75,17 @@ pub(crate) fn seal(tx: &mut Tx<'_>) -> Result<()> {
     let sealed = append_all(tx, &rows[written..]);
     let unsealed = &mut tx.ledger.history;
     unsealed.rows = rows;
-    sealed?;
+    if sealed? {
+        unsealed.disturbing.get_or_insert(written);
+    }
     unsealed.written = unsealed.rows.len();
     Ok(())
 }
 
-fn append_all(tx: &mut Tx<'_>, rows: &[Entry]) -> Result<()> {
-    let (mut seq, mut last) = lock_head(tx)?;
+/// Appends rows. Does a request for approval wait for one of their records?
+fn append_all(tx: &mut Tx<'_>, rows: &[Entry]) -> Result<bool> {
+    let records: BTreeSet<_> = rows.iter().map(|row| row.entity_id).collect();
+    let (mut seq, mut last, disturbs) = lock_head(tx, records.into_iter().collect())?;
     for batch in rows.chunks(BATCH) {
         let links: Vec<Value> = batch
             .iter()
@@ -81,12 +102,13 @@ fn append_all(tx: &mut Tx<'_>, rows: &[Entry]) -> Result<()> {
     tx.sql::<st::Integer>("UPDATE history_heads SET seq = {}, hash = {}, sealed_at = {} WHERE organization_id = {org}")
         .with(|s| s.bind(seq).bind(last.to_vec()).bind(now))
         .run(tx)?;
-    Ok(())
+    Ok(disturbs)
 }
 
-/// The end of the chain, which stays as it is until the transaction ends.
-fn lock_head(tx: &mut Tx<'_>) -> Result<(i64, Hash)> {
-    if let Some(head) = read_head(tx)? {
+/// The end of the chain, which stays as it is until the transaction ends, and whether a request for approval waits for one of
+/// these records, or of these people: asked here, since every write of records comes by and few of them concern one.
+fn lock_head(tx: &mut Tx<'_>, records: Vec<Uuid>) -> Result<(i64, Hash, bool)> {
+    if let Some(head) = read_head(tx, records.clone())? {
         return Ok(head);
     }
     let now = tx.ctx.now;
@@ -95,15 +117,23 @@ fn lock_head(tx: &mut Tx<'_>) -> Result<(i64, Hash)> {
     )
     .with(|s| s.bind(BEGINNING.to_vec()).bind(now))
     .run(tx)?;
-    read_head(tx)?.ok_or_else(|| Error::internal("the chain of the field history has no head"))
+    read_head(tx, records)?.ok_or_else(|| Error::internal("the chain of the field history has no head"))
 }
 
-fn read_head(tx: &mut Tx<'_>) -> Result<Option<(i64, Hash)>> {
+/// The lists are read by subqueries so that the plan does not depend on what they hold: else PostgreSQL would plan the
+/// statement anew each time, which takes ten times as long as running it.
+fn read_head(tx: &mut Tx<'_>, records: Vec<Uuid>) -> Result<Option<(i64, Hash, bool)>> {
     let head = tx
-        .sql::<(st::BigInt, st::Binary)>("SELECT seq, hash FROM history_heads WHERE organization_id = {org} FOR UPDATE")
-        .first::<(i64, Vec<u8>)>(tx)?;
+        .sql::<(st::BigInt, st::Binary, st::Bool)>(
+            "SELECT seq, hash, EXISTS (SELECT FROM approvals WHERE organization_id = {org} AND status = 'pending' \
+             AND resource_id = ANY(ARRAY(SELECT unnest({})))) OR EXISTS (SELECT FROM approvals \
+             WHERE organization_id = {org} AND status = 'pending' AND requested_by = ANY(ARRAY(SELECT unnest({})))) \
+             FROM history_heads WHERE organization_id = {org} FOR UPDATE",
+        )
+        .with(|s| s.bind(records.clone()).bind(records))
+        .first::<(i64, Vec<u8>, bool)>(tx)?;
     let whole = |hash: Vec<u8>| hash.try_into().map_err(|_| Error::internal("the head of the chain has no hash"));
-    head.map(|(seq, hash)| Ok((seq, whole(hash)?))).transpose()
+    head.map(|(seq, hash, disturbs)| Ok((seq, whole(hash)?, disturbs))).transpose()
 }
 
 /// A row as the statement takes it, and its hash.

@@ -119,7 +119,7 @@ impl Work<'_> {
             let goes_on = self.run.step_as(&self.actor, |tx| {
                 let running = is_running(tx, self.import.id)?;
                 if running {
-                    let results = land(tx, self.import.id, self.plan, batch)?;
+                    let results = land(tx, self.import.id, self.plan, batch, 0)?;
                     record(tx, self.import.id, done, &results, true)?;
                 }
                 Ok(running)
@@ -162,7 +162,8 @@ impl Work<'_> {
             if self.run.is_stopping() {
                 return Err(Error::Unavailable("the worker is about to end".into()));
             }
-            results.extend(land(tx, self.import.id, self.plan, batch)?);
+            let waiting = results.iter().filter(|result| result.waits()).count();
+            results.extend(land(tx, self.import.id, self.plan, batch, waiting)?);
         }
     }
 

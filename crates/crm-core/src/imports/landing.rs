@@ -12,7 +12,13 @@ use super::{
     plan::{Item, Plan},
     targets::Target,
 };
-use crate::{Error, Id, Kind, Patch, Reason, Result, Tx, companies::Company, record::Record};
+use crate::{
+    Error, Id, Kind, Patch, Reason, Result, Tx,
+    companies::Company,
+    proposals::{self, MOST_AT_ONCE, proposing},
+    record::Record,
+};
+use uuid::Uuid;
 
 /// What is said of a reason code that the list does not have for such a change.
 const UNKNOWN_CODE: &str = "unknown_reason_code";
@@ -30,6 +36,8 @@ enum Outcome {
     Created(Landed),
     Updated(Landed),
     Skipped(Landed),
+    /// It waits for this request for approval.
+    Waiting(Uuid),
     Failed(Vec<CellError>),
 }
 
@@ -39,6 +47,7 @@ impl Outcome {
             Self::Created(_) => "created",
             Self::Updated(_) => "updated",
             Self::Skipped(_) => "skipped",
+            Self::Waiting(_) => "waiting",
             Self::Failed(_) => "failed",
         }
     }
@@ -46,16 +55,37 @@ impl Outcome {
     fn landed(&self) -> Option<Landed> {
         match self {
             Self::Created(landed) | Self::Updated(landed) | Self::Skipped(landed) => Some(*landed),
-            Self::Failed(_) => None,
+            Self::Waiting(_) | Self::Failed(_) => None,
+        }
+    }
+
+    fn approval(&self) -> Option<Uuid> {
+        match self {
+            Self::Waiting(approval) => Some(*approval),
+            _ => None,
         }
     }
 }
 
-/// Writes a batch of rows, each within a savepoint of its own.
+impl RowResult {
+    /// Does it wait for an approval?
+    pub(super) fn waits(&self) -> bool {
+        self.outcome.approval().is_some()
+    }
+}
+
+/// Writes a batch of rows, each within a savepoint of its own. `waiting_before` counts those that wait for an approval and are
+/// not written down yet.
 ///
 /// # Errors
 /// Only what stops all rows alike, such as a database that is away.
-pub(super) fn land(tx: &mut Tx<'_>, import: Id<Import>, plan: &Plan, batch: Vec<Item>) -> Result<Vec<RowResult>> {
+pub(super) fn land(
+    tx: &mut Tx<'_>,
+    import: Id<Import>,
+    plan: &Plan,
+    batch: Vec<Item>,
+    waiting_before: usize,
+) -> Result<Vec<RowResult>> {
     let (mut wanted, mut known_by) = (Wanted::default(), Vec::with_capacity(batch.len()));
     for item in &batch {
         if let Ok(row) = &item.row {
@@ -65,7 +95,10 @@ pub(super) fn land(tx: &mut Tx<'_>, import: Id<Import>, plan: &Plan, batch: Vec<
     }
     let lookups = Lookups::load(tx, &wanted)?;
     let duplicates = Duplicates::load(tx, plan.entity, import, &known_by)?;
-    let mut batch_of = Batch { plan, lookups, duplicates };
+    let waiting = tx.sql::<st::Integer>("SELECT waiting FROM imports WHERE organization_id = {org} AND id = {}");
+    let waiting = waiting.with(|s| s.bind(import)).one::<i32>(tx)?;
+    let waiting = usize::try_from(waiting).unwrap_or(0) + waiting_before;
+    let mut batch_of = Batch { plan, lookups, duplicates, waiting };
     batch.into_iter().map(|item| batch_of.land(tx, item)).collect()
 }
 
@@ -74,6 +107,8 @@ struct Batch<'p> {
     plan: &'p Plan,
     lookups: Lookups,
     duplicates: Duplicates,
+    /// How many rows of the import wait for an approval.
+    waiting: usize,
 }
 
 impl Batch<'_> {
@@ -89,8 +124,12 @@ impl Batch<'_> {
             }
             Err(errors) => (Outcome::Failed(errors), Vec::new()),
         };
-        if !matches!(outcome, Outcome::Created(_) | Outcome::Updated(_)) {
+        if !matches!(outcome, Outcome::Created(_) | Outcome::Updated(_) | Outcome::Waiting(_)) {
             warnings.clear();
+        }
+        if let Outcome::Waiting(approval) = outcome {
+            let message = format!("Waits for somebody's approval: see /api/approvals/{approval}.");
+            warnings.push(CellError::new(None, "waits_for_approval", message));
         }
         let number = i32::try_from(number).unwrap_or(i32::MAX);
         Ok(RowResult { number, fingerprint: item.fingerprint, outcome, warnings })
@@ -120,7 +159,7 @@ impl Batch<'_> {
             (Some(known), _) => self.update(tx, row, known),
             (None, _) => tx.savepoint(|tx| self.create(tx, row)),
         };
-        match outcome {
+        match self.waits(tx, outcome) {
             Ok(outcome) => {
                 if let Some(landed) = outcome.landed() {
                     self.learn(row, landed, known.is_none());
@@ -136,7 +175,9 @@ impl Batch<'_> {
         let mut past = row.past;
         past.created_at = past.created_at.or(past.closed_at);
         let past = self.plan.options.as_history.then_some(past);
-        (self.plan.entity.create)(tx, patch, past).map(Outcome::Created)
+        let body = patch.body();
+        let landed = (self.plan.entity.create)(tx, patch, past);
+        proposing(landed, |proposal| proposal.asked(self.plan.entity.kind, None, body)).map(Outcome::Created)
     }
 
     /// The members of a new record: those of the row, and the options' where the row says nothing. A stage that the row
@@ -162,7 +203,9 @@ impl Batch<'_> {
     fn update(&self, tx: &mut Tx<'_>, row: &Interpreted, known: Landed) -> Result<Outcome> {
         let mut change = |reason: Reason| {
             let patch = Patch { reason, ..Patch::from(row.members.clone()) };
-            tx.savepoint(|tx| (self.plan.entity.update)(tx, known.id, patch))
+            let body = patch.body();
+            let landed = tx.savepoint(|tx| (self.plan.entity.update)(tx, known.id, patch));
+            proposing(landed, |proposal| proposal.asked(self.plan.entity.kind, Some(known.id), body))
         };
         let landed = match change(self.plan.reason.clone()) {
             Err(Error::Invalid(errors)) if errors.iter().all(|error| error.code == UNKNOWN_CODE) => {
@@ -171,6 +214,21 @@ impl Batch<'_> {
             done => done?,
         };
         Ok(if landed == known { Outcome::Skipped(landed) } else { Outcome::Updated(landed) })
+    }
+
+    /// What needs somebody's approval waits for it, for as many rows as anybody would look at. What tells a past does not:
+    /// approved, it would be told as something new.
+    fn waits(&mut self, tx: &mut Tx<'_>, outcome: Result<Outcome>) -> Result<Outcome> {
+        match outcome {
+            Err(Error::NeedsApproval(proposal))
+                if self.waiting < MOST_AT_ONCE && !self.plan.options.as_history && proposal.body.is_some() =>
+            {
+                let approval = proposals::keep(tx, *proposal)?;
+                self.waiting += 1;
+                Ok(Outcome::Waiting(approval))
+            }
+            outcome => outcome,
+        }
     }
 
     /// Lets later rows of the batch know of a record.
@@ -223,16 +281,19 @@ pub(super) fn record(
     let column = |text: fn(&RowResult) -> String| results.iter().map(text).collect::<Vec<_>>();
     let ids =
         results.iter().map(|r| r.outcome.landed().filter(|_| is_kept).map_or_else(String::new, |l| l.id.to_string()));
+    let approvals = results
+        .iter()
+        .map(|r| r.outcome.approval().filter(|_| is_kept).map_or_else(String::new, |approval| approval.to_string()));
     let versions =
         results.iter().map(|r| r.outcome.landed().map_or(0, |l| i32::try_from(l.version).unwrap_or(i32::MAX)));
     tx.sql::<st::Integer>(
         "INSERT INTO import_rows (organization_id, import_id, row_number, outcome, fingerprint, entity_type, \
-         entity_id, version_after, errors, warnings) \
+         entity_id, version_after, errors, warnings, approval_id) \
          SELECT i.organization_id, i.id, r.row_number, r.outcome, decode(r.fingerprint, 'hex'), i.entity_type, \
          nullif(r.entity_id, '')::uuid, nullif(r.version, 0), nullif(r.errors, '')::jsonb, \
-         nullif(r.warnings, '')::jsonb \
-         FROM imports i, unnest({}, {}, {}, {}, {}, {}, {}) \
-         AS r (row_number, outcome, fingerprint, entity_id, version, errors, warnings) \
+         nullif(r.warnings, '')::jsonb, nullif(r.approval_id, '')::uuid \
+         FROM imports i, unnest({}, {}, {}, {}, {}, {}, {}, {}) \
+         AS r (row_number, outcome, fingerprint, entity_id, version, errors, warnings, approval_id) \
          WHERE i.organization_id = {org} AND i.id = {}",
     )
     .with(|s| {
@@ -243,6 +304,7 @@ pub(super) fn record(
             .bind(versions.collect::<Vec<_>>())
             .bind(column(errors_of))
             .bind(column(|result| told(&result.warnings)))
+            .bind(approvals.collect::<Vec<_>>())
             .bind(import)
     })
     .run(tx)?;
@@ -268,13 +330,14 @@ fn count(tx: &mut Tx<'_>, import: Id<Import>, rows_done: usize, results: &[RowRe
     let now = tx.ctx.now;
     tx.sql::<st::Integer>(
         "UPDATE imports SET rows_done = {}, created = created + {}, updated = updated + {}, skipped = skipped + {}, \
-         failed = failed + {}, warnings = warnings + {}, updated_at = {} WHERE organization_id = {org} AND id = {}",
+         waiting = waiting + {}, failed = failed + {}, warnings = warnings + {}, updated_at = {} WHERE organization_id = {org} AND id = {}",
     )
     .with(|s| {
         s.bind(number(rows_done))
             .bind(number(ended("created")))
             .bind(number(ended("updated")))
             .bind(number(ended("skipped")))
+            .bind(number(ended("waiting")))
             .bind(number(ended("failed")))
             .bind(number(warned))
             .bind(now)

@@ -3,6 +3,7 @@
 //! Nothing is guessed: [`detections`] and [`mod@preview`] show what a file looks like so that a person can choose, and the
 //! import itself obeys the options alone. [`create`] takes a file in, [`ImportJob`] reads it in the background, through
 //! the same commands as every request, and [`revert`] takes it back. All else here is a rule over values given to it.
+pub mod approvals;
 pub mod columns;
 mod countries;
 pub mod dates;

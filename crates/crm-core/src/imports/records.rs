@@ -36,7 +36,8 @@ pub struct Import {
 /// What an import can be. `reverting` and `reverted` follow on taking a finished one back.
 pub const STATUSES: [&str; 7] = ["queued", "running", "completed", "failed", "cancelled", "reverting", "reverted"];
 
-/// What was asked for, and how far it has got. Each row is counted in one of `created`, `updated`, `skipped`, `failed`.
+/// What was asked for, and how far it has got. Each row is counted in one of `created`, `updated`, `skipped`, `waiting`,
+/// `failed`.
 #[derive(
     Debug, Clone, Default, Serialize, Deserialize, Validate, Queryable, Selectable, Insertable, AsChangeset, ToSchema,
 )]
@@ -67,9 +68,13 @@ pub struct ImportFields {
     pub updated: i32,
     /// Rows that were there already.
     pub skipped: i32,
+    /// Rows that wait for somebody's approval: they count as created or updated once it is given, and as failed where it is
+    /// not.
+    pub waiting: i32,
     /// Rows that were refused.
     pub failed: i32,
-    /// Rows among `created` and `updated` that want a look: a reference was left blank, or a word was read as another.
+    /// Rows among `created`, `updated` and `waiting` that want a look: a reference was left blank, a word was read as
+    /// another, or the row waits for an approval.
     pub warnings: i32,
     /// Records that were taken back.
     pub reverted: i32,
@@ -98,6 +103,7 @@ impl Record for Import {
         Field::new("created", "created", FieldKind::Int).read_only(),
         Field::new("updated", "updated", FieldKind::Int).read_only(),
         Field::new("skipped", "skipped", FieldKind::Int).read_only(),
+        Field::new("waiting", "waiting", FieldKind::Int).read_only(),
         Field::new("failed", "failed", FieldKind::Int).read_only(),
         Field::new("warnings", "warnings", FieldKind::Int).read_only(),
         Field::new("reverted", "reverted", FieldKind::Int).read_only(),

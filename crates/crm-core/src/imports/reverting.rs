@@ -1,9 +1,11 @@
 //! Taking an import back: what it made and nobody has touched since is deleted, the newest first.
+use std::sync::Arc;
+
 use diesel::sql_types as st;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Import, entities::Entity, read};
+use super::{Import, approvals, entities::Entity, read};
 use crate::{
     Actor, Error, Id, Patch, Reason, Result, Tx,
     gate::{Action, Ask},
@@ -22,7 +24,7 @@ pub struct RevertJob {
 
 /// Queues the taking back of an import that has ended: the records that it made are deleted in the caller's name. Those
 /// that have been changed since, or that others refer to, stay and are counted as `kept`; what the import changed of
-/// records that were there before stays too.
+/// records that were there before stays too. Requests for approval that rows still wait for are taken back.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Forbidden`] for whoever may not delete such records, [`Error::Conflict`] for an import
@@ -40,6 +42,9 @@ pub fn revert(tx: &mut Tx<'_>, id: Id<Import>) -> Result<Import> {
         let what = if import.fields.dry_run { "was a dry run".into() } else { format!("is {}", import.fields.status) };
         return Err(Error::Conflict { code: "not_revertible", detail: format!("The import {what}.") });
     }
+    let waiting = approvals::waiting(tx, id)?;
+    let gates = Arc::clone(&tx.ctx.gates);
+    gates.withdraw(tx, &waiting)?;
     let how = Enqueue { unique_key: Some(id.to_string()), ..Enqueue::default() };
     let user = tx.ctx.actor.user().map(Id::uuid);
     jobs::enqueue(tx, &RevertJob { import: id.uuid(), user }, &how)?;

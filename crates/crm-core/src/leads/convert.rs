@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{
     Lead, LeadFields,
     carried::{TO_COMPANY, TO_CONTACT, TO_DEAL, Ways, carried},
+    proposed,
 };
 use crate::{
     Error, FieldError, Id, Patch, Reason, Result, Tx, bodies,
@@ -73,8 +74,17 @@ pub struct Targets {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Forbidden`] where the caller may not make one of the records; [`Error::Stale`];
-/// [`Error::Malformed`]; [`Error::Invalid`] with all bad fields of all parts, under `company.create.domain` and the like.
-pub fn convert(tx: &mut Tx<'_>, id: Id<Lead>, mut patch: Patch) -> Result<Conversion> {
+/// [`Error::Malformed`]; [`Error::Invalid`] with all bad fields of all parts, under `company.create.domain` and the like;
+/// [`Error::NeedsApproval`] with all that the conversion would come to, where any of it has to be approved.
+pub fn convert(tx: &mut Tx<'_>, id: Id<Lead>, patch: Patch) -> Result<Conversion> {
+    match tx.savepoint(|tx| convert_now(tx, id, patch.clone())) {
+        Err(Error::NeedsApproval(_)) => Err(proposed::rehearse(tx, id, patch)?),
+        done => done,
+    }
+}
+
+/// Converts a lead, as far as each part of that is allowed at once.
+pub(super) fn convert_now(tx: &mut Tx<'_>, id: Id<Lead>, mut patch: Patch) -> Result<Conversion> {
     let targets = Targets::take(&mut patch)?;
     let wanted = [&targets.company, &targets.contact, &targets.deal].map(|it| !matches!(it, Some(Target::None)));
     let lead: Lead = tx.lock(id)?;

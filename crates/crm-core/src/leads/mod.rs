@@ -26,8 +26,10 @@ use crate::{
 
 mod carried;
 mod convert;
+mod proposed;
 
 pub use convert::{Conversion, Target, Targets, convert};
+pub use proposed::{CONVERT, convert_approved};
 
 /// A lead.
 #[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]

@@ -19,10 +19,10 @@ use crate::{
 mod stages;
 
 use stages::insert_stage;
-pub(crate) use stages::probability;
 pub use stages::{
     KINDS, Stage, StageFields, StageKind, create_stage, delete_stage, lock_to_order, order_stages, update_stage,
 };
+pub(crate) use stages::{create_stage_of, probability};
 
 /// A pipeline.
 #[derive(Debug, Clone, Serialize, Queryable, Selectable, ToSchema)]
@@ -247,6 +247,8 @@ pub fn delete(tx: &mut Tx<'_>, id: Id<Pipeline>, patch: &Patch) -> Result<()> {
         let detail = "New deals begin in this pipeline. Make another one the default first.".into();
         return Err(Error::Conflict { code: "is_default", detail });
     }
+    // The pipeline is what was asked for, so that it comes before its stages.
+    tx.check_deletion(&pipeline, patch)?;
     for stage in stages_of(tx, &[id])? {
         tx.delete(stage.id, &Patch { reason: patch.reason.clone(), ..Patch::default() })?;
     }

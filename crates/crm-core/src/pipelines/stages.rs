@@ -13,6 +13,7 @@ use crate::{
     change::{self, Change, Draft},
     error::FieldError,
     gate::{Action, Ask},
+    proposals::proposing,
     record::{Field, FieldKind, Record},
     record_rows,
     schema::stages,
@@ -125,10 +126,24 @@ impl Record for Stage {
 /// [`Error::NotFound`] for the pipeline, [`Error::Forbidden`], [`Error::Invalid`], [`Error::Conflict`] for a name in use.
 pub fn create_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch) -> Result<Stage> {
     tx.lock(pipeline)?;
-    let stage = insert_stage(tx, pipeline, patch)?;
+    let mut body = patch.body();
+    body.insert(PIPELINE.into(), pipeline.to_string().into());
+    let stage = proposing(insert_stage(tx, pipeline, patch), |proposal| proposal.asked(Stage::KIND, None, body))?;
     renew(tx, pipeline)?;
     Ok(stage)
 }
+
+/// As [`create_stage`], where the body names the pipeline.
+///
+/// # Errors
+/// As [`create_stage`].
+pub(crate) fn create_stage_of(tx: &mut Tx<'_>, mut patch: Patch) -> Result<Stage> {
+    let pipeline = patch.take(PIPELINE).and_then(|id| id.as_str()?.parse().ok()).ok_or(Error::NotFound)?;
+    create_stage(tx, pipeline, patch)
+}
+
+/// The member that names the pipeline of a stage.
+const PIPELINE: &str = "pipelineId";
 
 /// The pipeline's answer holds its stages, so that its version moves with them: `If-Match` guards the whole.
 fn renew(tx: &mut Tx<'_>, pipeline: Id<Pipeline>) -> Result<()> {

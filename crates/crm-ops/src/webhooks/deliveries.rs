@@ -133,7 +133,7 @@ impl DeliverWebhook {
             return Ok(Next::Wait(until));
         }
         let Some(body) = made(tx, &webhook, &kind, &message_id)? else {
-            give_up(tx, event.into(), "The event is no longer kept.")?;
+            give_up(tx, event.into(), "The event is no longer kept, or hidden from the webhook's role.")?;
             return Ok(Next::Unsendable);
         };
         let secrets = secrets::good(tx, keys, Owner::Webhook, self.webhook)?;
@@ -166,13 +166,13 @@ impl DeliverWebhook {
     }
 }
 
-/// The body of a message; none where its event has been pruned.
+/// The body of a message; none where its event has been pruned, or tells nothing that its role sees.
 fn made(tx: &mut Tx<'_>, webhook: &Webhook, kind: &str, message_id: &str) -> Result<Option<Vec<u8>>> {
     if kind == replays::TEST {
         return payloads::test_body(tx, webhook, message_id).map(Some);
     }
     match outbox::find(tx, dispatch::event_of(message_id)?) {
-        Ok(event) => payloads::body(tx, webhook, &event, message_id).map(Some),
+        Ok(event) => payloads::body(tx, webhook, &event, message_id),
         Err(Error::NotFound) => Ok(None),
         Err(error) => Err(error),
     }

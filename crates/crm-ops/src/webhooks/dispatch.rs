@@ -1,5 +1,5 @@
 //! From events to messages: one message for each webhook that asks for the event.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crm_core::{
     Error, Id, Result, Tx,
@@ -15,6 +15,7 @@ use super::{
     deliveries::DeliverWebhook,
     events,
     messages::WebhookEvent,
+    payloads,
     subscriptions::{self, Webhook},
 };
 
@@ -66,9 +67,18 @@ pub(super) enum Again {
     All,
 }
 
-/// Makes messages of those events that a webhook asks for, and wakes their delivery. Gives back how many.
+/// Makes messages of those events that a webhook asks for and of which its role sees something, and wakes their delivery. Gives back how many.
 pub(super) fn send(tx: &mut Tx<'_>, webhook: &Webhook, events: &[DomainEvent], again: Again) -> Result<usize> {
-    let wanted: Vec<_> = events.iter().filter(|event| wants(webhook, event)).collect();
+    let mut wanted: Vec<_> = events.iter().filter(|event| wants(webhook, event)).collect();
+    if wanted.iter().any(|event| !event.changed_fields.is_empty()) {
+        let reader = payloads::reader(tx, webhook)?;
+        let mut hidden: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        wanted.retain(|event| {
+            let of_kind = || reader.gate.hidden(&reader, &event.entity_type, None);
+            let hidden = hidden.entry(&event.entity_type).or_insert_with(of_kind);
+            outbox::shown(hidden, &event.changed_fields).is_some()
+        });
+    }
     if wanted.is_empty() {
         return Ok(0);
     }

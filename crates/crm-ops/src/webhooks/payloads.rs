@@ -3,7 +3,6 @@ use crm_core::{
     Actor, Ctx, Error, ReadScope, Result, Tx,
     ctx::Credential,
     events::{self, DomainEvent},
-    masks,
     users::Role,
 };
 use diesel::sql_types as st;
@@ -11,9 +10,16 @@ use serde_json::{Map, Value, json};
 
 use super::subscriptions::Webhook;
 
-/// The body of a message about an event.
-pub(super) fn body(tx: &mut Tx<'_>, webhook: &Webhook, event: &DomainEvent, message_id: &str) -> Result<Vec<u8>> {
+/// The body of a message about an event; none where all that changed is hidden from the webhook's role by now.
+pub(super) fn body(
+    tx: &mut Tx<'_>,
+    webhook: &Webhook,
+    event: &DomainEvent,
+    message_id: &str,
+) -> Result<Option<Vec<u8>>> {
     let ctx = reader(tx, webhook)?;
+    let hidden = ctx.gate.hidden(&ctx, &event.entity_type, None);
+    let Some(changed_fields) = events::shown(&hidden, &event.changed_fields) else { return Ok(None) };
     let data = match event.kind.ends_with(".deleted") {
         true => None,
         false => tx.acting(&ctx, |tx| events::record_as_seen(tx, &event.entity_type, event.entity_id))?,
@@ -22,16 +28,15 @@ pub(super) fn body(tx: &mut Tx<'_>, webhook: &Webhook, event: &DomainEvent, mess
     if let Some(Value::Object(details)) = &event.details {
         data.extend(details.clone());
     }
-    let hidden = ctx.gate.hidden(&ctx, &event.entity_type, None);
-    let seen = |name: &&String| !masks::is_hidden(&hidden, name);
     written(&json!({
         "id": message_id,
         "type": event.kind,
         "timestamp": event.occurred_at,
         "entityType": event.entity_type,
-        "changedFields": event.changed_fields.iter().filter(seen).collect::<Vec<_>>(),
+        "changedFields": changed_fields,
         "data": data,
     }))
+    .map(Some)
 }
 
 /// The body of a message that only shows that messages arrive.
@@ -51,7 +56,7 @@ fn written(body: &Value) -> Result<Vec<u8>> {
 }
 
 /// Somebody with the webhook's role who sees its unit, as policies stand now.
-fn reader(tx: &mut Tx<'_>, webhook: &Webhook) -> Result<Ctx> {
+pub(super) fn reader(tx: &mut Tx<'_>, webhook: &Webhook) -> Result<Ctx> {
     let role: Role = webhook.fields.role.parse().map_err(Error::internal)?;
     let version = "SELECT policy_version FROM organizations WHERE organization_id = {org}";
     let version: i64 = tx.sql::<st::BigInt>(version).one(tx)?;

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use crm_core::change::Change;
-use crm_core::gate::{APPROVER_NOT_ALLOWED, Action, Approved, Ask};
+use crm_core::deals::reviews;
+use crm_core::gate::{APPROVER_NEEDS_APPROVAL, APPROVER_NOT_ALLOWED, Action, Approved, Ask, check_approver};
 use crm_core::history::kinds::{self, Kind};
+use crm_core::imports;
+use crm_core::leads::CONVERT;
 use crm_core::notifications::{self, Notice};
+use crm_core::proposals;
 use crm_core::users::User;
 use crm_core::{Actor, Ctx, Error, Id, Patch, Result, Tx, sessions};
 use diesel::sql_types::Jsonb;
@@ -17,7 +21,8 @@ use super::{Approval, ApprovalFields, CANCELLED, EXPIRED, PENDING, announce, che
 /// Approves a request and does what it asks for, as its requester would do it now.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Forbidden`] `own_request`, `person_required`, or where the caller may not do it either; [`Error::Conflict`]
+/// [`Error::NotFound`]; [`Error::Forbidden`] `own_request`, `person_required`, or where the caller may not do it either, or would
+/// need an approval too without being an ADMIN; [`Error::Conflict`]
 /// `already_decided`, `expired`, `stale`, `cancelled` where the requester may no longer do it, and `failed` where a rule
 /// stands against it; [`Error::Stale`].
 pub fn approve(tx: &mut Tx<'_>, id: Id<Approval>, patch: Patch) -> Result<Approval> {
@@ -31,7 +36,7 @@ pub fn approve(tx: &mut Tx<'_>, id: Id<Approval>, patch: Patch) -> Result<Approv
     check_may_decide(tx, kind, &approval, found.as_ref())?;
     let made = tx.acting(&requester, |tx| execute(tx, kind, &approval)).map_err(undone)?;
     let change_set = tx.ctx.change_set;
-    decide(tx, approval, patch, "executed", |fields| {
+    decide(tx, approval, patch, EXECUTED, |fields| {
         fields.decided_by = Some(approver);
         fields.resource_id = fields.resource_id.or(made);
         fields.change_set_id = Some(change_set);
@@ -70,7 +75,7 @@ pub fn cancel(tx: &mut Tx<'_>, id: Id<Approval>, patch: Patch) -> Result<Approva
 /// What became of a request that could not be done, if the error says so: what [`close`] notes.
 pub fn ending(error: &Error) -> Option<&'static str> {
     let Error::Conflict { code, .. } = error else { return None };
-    [EXPIRED, "stale", "failed", CANCELLED].into_iter().find(|ending| ending == code)
+    [EXPIRED, STALE, "failed", CANCELLED].into_iter().find(|ending| ending == code)
 }
 
 /// Notes how a request ended that could not be done. What failed with it is undone by then.
@@ -104,11 +109,18 @@ fn open(tx: &mut Tx<'_>, id: Id<Approval>) -> Result<(Approval, Id<User>, &'stat
 
 fn check_pending(tx: &Tx<'_>, approval: &Approval) -> Result<()> {
     let Approval { fields, .. } = approval;
-    if fields.status != PENDING {
-        let detail = format!("The request is {} already.", fields.status);
-        return Err(Error::Conflict { code: "already_decided", detail });
+    // What ended by itself says how, as it would have to whoever had decided just then.
+    match (fields.status.as_str(), &fields.failure) {
+        (PENDING, _) if fields.expires_at <= tx.ctx.now => Err(over()),
+        (PENDING, _) => Ok(()),
+        (EXPIRED, _) => Err(over()),
+        (STALE, _) => Err(stale()),
+        (CANCELLED, Some(why)) => Err(Error::Conflict { code: CANCELLED, detail: why.clone() }),
+        (ended, _) => {
+            let detail = format!("The request is {ended} already.");
+            Err(Error::Conflict { code: "already_decided", detail })
+        }
     }
-    if fields.expires_at <= tx.ctx.now { Err(over()) } else { Ok(()) }
 }
 
 /// In whose name a request is done: the key's where a key has asked, with what the key may today.
@@ -129,7 +141,7 @@ pub(super) fn check_fresh(approval: &Approval, standing: Option<&Map<String, Val
     if fresh { Ok(()) } else { Err(stale()) }
 }
 
-/// May who decides do it too? Needing an approval of their own does not keep them from giving one.
+/// May who decides do it too, without an approval of their own?
 pub(super) fn check_may_decide(
     tx: &Tx<'_>,
     kind: &Kind,
@@ -139,17 +151,15 @@ pub(super) fn check_may_decide(
     let action = Action::named(&approval.fields.action).ok_or_else(|| Error::internal("an approval of no action"))?;
     let mut after = standing.cloned().unwrap_or_default();
     let mut given = Vec::new();
-    for (name, _, new) in changes(approval) {
+    let told = |name: &str| name.starts_with(reviews::MEMBER);
+    for (name, _, new) in changes(approval).filter(|(name, ..)| action != Action::Delete && !told(name)) {
         set(&mut after, name, new.clone());
         given.extend(name.split_once('.').map(|(whole, _)| whole.to_owned()));
         given.push(name.to_owned());
     }
     let after = (action != Action::Delete).then_some(&after);
     let ask = Ask { before: standing, after, given: &given, ..Ask::about(action, kind.name) };
-    match tx.ctx.gate.check(tx.ctx, &ask) {
-        Err(Error::NeedsApproval(_)) => Ok(()),
-        answer => answer,
-    }
+    check_approver(tx.ctx, &ask)
 }
 
 /// Does what was asked for, through the record's own commands. Gives back the id of a new record.
@@ -159,6 +169,11 @@ fn execute(tx: &mut Tx<'_>, kind: &Kind, approval: &Approval) -> Result<Option<U
     let Value::Object(members) = request else { return Err(Error::internal("a request is an object")) };
     let patch = Patch::new(members)?;
     let missing = || Error::internal("an approval of what cannot be done");
+    if let (Some(id), Some(CONVERT)) = (approval.fields.resource_id, approval.fields.command.as_deref()) {
+        let (diffs, besides) = (kind.convert.ok_or_else(missing)?)(tx, id, patch)?;
+        let is_as_asked = proposals::told(&diffs, &besides)? == approval.fields.changes;
+        return if is_as_asked { Ok(None) } else { Err(stale()) };
+    }
     match (approval.fields.resource_id, approval.fields.action == Action::Delete.as_str()) {
         (None, _) => (kind.create.ok_or_else(missing)?)(tx, patch).map(Some),
         (Some(id), true) => (kind.delete.ok_or_else(missing)?)(tx, id, &patch).map(|()| None),
@@ -166,7 +181,8 @@ fn execute(tx: &mut Tx<'_>, kind: &Kind, approval: &Approval) -> Result<Option<U
     }
 }
 
-fn decide(
+/// Ends a request that waits.
+pub(super) fn decide(
     tx: &mut Tx<'_>,
     approval: Approval,
     patch: Patch,
@@ -185,19 +201,26 @@ fn decide(
         fields.decided_at = Some(now);
         set(fields);
     })?;
+    let is_new = change.before().fields.resource_id.is_none();
     let approval = tx.permit(change)?.save(tx)?;
+    let landed = approval.fields.resource_id.filter(|_| status == EXECUTED).map(|id| (id, is_new)).ok_or(status);
+    imports::approvals::decided(tx, approval.id.uuid(), landed)?;
     announce(tx, "approval.decided", &approval)?;
     Ok(approval)
 }
 
-/// Name, old and new value of each field that would change.
-fn changes(approval: &Approval) -> impl Iterator<Item = (&str, &Value, &Value)> {
+/// How a request ended that was approved.
+const EXECUTED: &str = "executed";
+
+/// Name, old and new value of each field of the record itself that would change.
+pub(super) fn changes(approval: &Approval) -> impl Iterator<Item = (&str, &Value, &Value)> {
     let changes = approval.fields.changes.as_array().into_iter().flatten();
+    let changes = changes.filter(|change| change.get("resource").is_none());
     changes.filter_map(|change| Some((change["fieldName"].as_str()?, &change["oldValue"], &change["newValue"])))
 }
 
 /// The value of a field, of a custom field by its key.
-fn value(members: &Map<String, Value>, name: &str) -> Value {
+pub(super) fn value(members: &Map<String, Value>, name: &str) -> Value {
     let value = match name.split_once('.') {
         Some((object, key)) => members.get(object).and_then(|object| object.get(key)),
         None => members.get(name),
@@ -237,16 +260,20 @@ fn gone(error: Error) -> Error {
 /// Why it could not be done.
 fn undone(error: Error) -> Error {
     match error {
-        Error::Forbidden { code: APPROVER_NOT_ALLOWED, .. } => error,
+        Error::Forbidden { code: APPROVER_NOT_ALLOWED | APPROVER_NEEDS_APPROVAL, .. } => error,
+        Error::Conflict { code: STALE, .. } => error,
         error if error.is_outage() => error,
         Error::Forbidden { .. } | Error::NotFound => cancelled(error),
         error => Error::Conflict { code: "failed", detail: error.to_string() },
     }
 }
 
-fn stale() -> Error {
+/// How a request ended of which the record has changed meanwhile.
+pub(super) const STALE: &str = "stale";
+
+pub(super) fn stale() -> Error {
     let detail = "Somebody has changed the record meanwhile, so that this is no longer what was asked for.".into();
-    Error::Conflict { code: "stale", detail }
+    Error::Conflict { code: STALE, detail }
 }
 
 fn cancelled(error: Error) -> Error {
