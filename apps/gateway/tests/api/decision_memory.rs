@@ -65,6 +65,61 @@ fn each_close_has_one_review_and_keeps_it() {
 }
 
 #[test]
+fn superseded_reviews_can_be_read() {
+    let server = Server::start();
+    let path = deal(server.rep(), json!({"title": "Acme"}));
+    let (review, all) = (format!("{path}/win-loss"), format!("{path}/win-loss/reviews"));
+    assert_eq!(server.rep().get(&all).expect(200), json!({"winLossReviews": [], "nextCursor": null}));
+    let lost = json!({"outcome": "lost", "primaryReasonCode": "price"});
+    let first = server.manager().post(&review, &lost).expect(201)["winLossReview"].clone();
+    assert_eq!((&first["supersedesId"], &first["supersededById"]), (&Value::Null, &Value::Null));
+    server.manager().patch(&path, &json!({"stageId": stage(&server, "Proposal")})).expect(200);
+    let past = server.rep().get(&all).expect(200)["winLossReviews"][0].clone();
+    assert!(past["supersededAt"].is_string() && past["supersededById"].is_null(), "{past}");
+    let won = json!({"outcome": "won", "primaryReasonCode": "relationship", "notes": "Second try"});
+    let second = server.manager().post(&review, &won).expect(201)["winLossReview"].clone();
+    assert_eq!(second["supersedesId"], first["id"]);
+
+    let listed = server.rep().get(&all).expect(200)["winLossReviews"].clone();
+    assert_eq!(listed[0], second);
+    let (old, new) = (&listed[1], &listed[0]["id"]);
+    assert_eq!((&old["id"], &old["outcome"], &old["supersededById"]), (&first["id"], &json!("lost"), new));
+    let page = server.rep().get(&format!("{all}?limit=1")).expect(200);
+    assert_eq!(page["winLossReviews"], json!([second]));
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let page = server.rep().get(&format!("{all}?limit=1&cursor={cursor}")).expect(200);
+    assert_eq!((&page["winLossReviews"][0]["id"], &page["nextCursor"]), (&first["id"], &Value::Null));
+
+    let other = deal(server.rep(), json!({"title": "Other"}));
+    let foreign = format!("{other}/win-loss/reviews?limit=1&cursor={cursor}");
+    assert_eq!(server.rep().get(&foreign).refused(400), "invalid_cursor");
+    assert_eq!(server.rep().get(&format!("{all}?outcome=won")).refused(400), "unknown_parameter");
+    server.admin().delete(&path).expect(204);
+    assert_eq!(server.rep().get(&all).refused(404), "not_found");
+}
+
+/// What a review says of the outcome is the status of the deal.
+#[test]
+fn reviews_are_not_for_those_who_may_not_see_how_deals_ended() {
+    let server = Server::governed();
+    let path = deal(server.admin(), json!({"title": "Acme", "ownerId": server.house.rep.id}));
+    let lost = json!({"outcome": "lost", "primaryReasonCode": "price"});
+    server.admin().post(&format!("{path}/win-loss"), &lost).expect(201);
+    for route in ["win-loss", "win-loss/reviews"] {
+        server.rep().get(&format!("{path}/{route}")).expect(200);
+    }
+    let policy = json!({"name": "Ends", "role": "SALES_REP", "action": "view_field", "resource": "deal",
+        "field": "status", "effect": "deny"});
+    server.admin().post("/api/policies", &policy).expect(201);
+    for route in ["win-loss", "win-loss/reviews"] {
+        let refused = server.rep().get(&format!("{path}/{route}"));
+        assert!(refused.body["detail"].as_str().unwrap().contains("Ends"), "{}", refused.body);
+        refused.expect(403);
+        server.manager().get(&format!("{path}/{route}")).expect(200);
+    }
+}
+
+#[test]
 fn the_review_of_an_earlier_close_is_not_that_of_the_last() {
     let server = Server::start();
     let path = deal(server.rep(), json!({"title": "Acme"}));

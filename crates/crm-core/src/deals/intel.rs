@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
-use super::Deal;
+use super::{Deal, entities::entity_key};
 use crate::{
     Error, Id, Patch, Result, Tx,
     change::{Change, Draft},
@@ -16,7 +16,6 @@ use crate::{
     record::{Field, FieldKind, Record},
     record_rows,
     schema::deal_intel,
-    text,
 };
 
 /// What is known about a deal.
@@ -92,14 +91,6 @@ impl Record for DealIntel {
     record_rows!(DealIntelFields, deal_intel);
 }
 
-/// Names an entity that people spell in several ways: `Hub Spot` and `hubspot`, `Price too high` and `price too high!`.
-/// Two texts with the same key are counted as one.
-pub fn entity_key(spelling: &str) -> String {
-    let folded = text::fold(spelling);
-    let key: String = folded.chars().filter(|c| c.is_alphanumeric()).collect();
-    if key.is_empty() { folded } else { key }
-}
-
 fn entities(spellings: &[String]) -> Result<(), ValidationError> {
     let fits = |spelling: &String| (1..=200).contains(&spelling.chars().count());
     if spellings.len() > 50 || !spellings.iter().all(fits) {
@@ -171,20 +162,6 @@ fn known(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<Option<DealIntel>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spellings_of_one_thing_share_a_key() {
-        for (a, b) in [
-            ("HubSpot", "hub spot"),
-            ("Price too high", "price  too high!"),
-            ("Café Crème", "CAFE-CREME"),
-            ("???", " ??? "),
-        ] {
-            assert_eq!(entity_key(a), entity_key(b), "{a} and {b}");
-        }
-        assert_ne!(entity_key("Acme Inc"), entity_key("Acme GmbH"));
-        assert_ne!(entity_key("???"), entity_key("!"));
-    }
 
     #[test]
     fn a_list_names_each_thing_once() {
