@@ -32,7 +32,10 @@ fn a_review_closes_an_open_deal() {
     ] {
         assert_eq!(server.manager().post(&review, &body).bad_fields(), [field]);
     }
-    assert_eq!(server.manager().post(&review, &json!({"reason": "x"})).refused(400), "unknown_member");
+    let unknown = server.manager().post(&review, &json!({"reason": "x"}));
+    let said = unknown.body["detail"].as_str().unwrap().to_owned();
+    assert!(said.contains("outcome, primaryReasonCode, notes, learned"), "{said}");
+    assert_eq!(unknown.refused(400), "unknown_member");
     assert_eq!(server.manager().get(&path).expect(200)["deal"]["status"], "open", "nothing is half done");
     let stale = server.manager().send("POST", &review, &[("if-match", "\"v9\"")], Some(&body));
     assert_eq!(stale.refused(412), "stale_version");
@@ -256,6 +259,50 @@ fn patterns_tell_what_goes_with_winning() {
         assert_eq!(reply.refused(400), "invalid_value", "{query}");
     }
     assert_eq!(server.rep().get("/api/deals/win-loss/patterns?ownerId=me").refused(400), "unknown_parameter");
+}
+
+#[test]
+fn competitors_meet_whatever_their_legal_form() {
+    let server = Server::start();
+    let past = Past::of(&server, &server.house.manager);
+    for names in [
+        json!(["Salesforce"]),
+        json!(["Salesforce"]),
+        json!(["SALESFORCE, Inc.", "salesforce.com"]),
+        json!(["Salesforce Inc"]),
+        json!(["salesforce.com", "Acme GmbH"]),
+        json!(["Acme Inc", "HubSpot"]),
+    ] {
+        let deal = past.deal(20.0, &json!({"title": "D"}));
+        let intel = json!({"competitors": names, "objections": ["Price too high Inc"]});
+        server.manager().put(&format!("/api/deals/{deal}/intel"), &intel).expect(200);
+        past.close(10.0, deal, "won", "best_price");
+    }
+    let seen = |query: &str| -> Vec<(String, u64)> {
+        let path = format!("/api/deals/win-loss/patterns{query}");
+        let groups = server.rep().get(&path).expect(200)["patterns"]["byCompetitor"].clone();
+        let told = |group: &Value| (group["key"].as_str().unwrap().to_owned(), group["n"].as_u64().unwrap());
+        groups.as_array().unwrap().iter().map(told).collect()
+    };
+    let counted =
+        |rows: &[(&str, u64)]| -> Vec<(String, u64)> { rows.iter().map(|(key, n)| ((*key).to_owned(), *n)).collect() };
+    assert_eq!(seen(""), counted(&[("salesforce", 5), ("acme", 2), ("hubspot", 1)]), "each deal counts once");
+    let apart = [
+        ("salesforce", 2),
+        ("salesforcecom", 2),
+        ("salesforceinc", 2),
+        ("acmegmbh", 1),
+        ("acmeinc", 1),
+        ("hubspot", 1),
+    ];
+    assert_eq!(seen("?exactNames=true"), counted(&apart));
+    let patterns = server.rep().get("/api/deals/win-loss/patterns").expect(200)["patterns"].clone();
+    let group = &patterns["byCompetitor"][0];
+    assert_eq!((&group["label"], &group["rate"]), (&json!("Salesforce"), &json!(1.0)));
+    assert_eq!(group["spellings"], json!(["Salesforce", "salesforce.com", "SALESFORCE, Inc.", "Salesforce Inc"]));
+    assert_eq!(patterns["byObjection"][0]["key"], json!("pricetoohighinc"), "an objection has no legal form");
+    assert_eq!(patterns["byReason"][0].get("spellings"), None);
+    assert_eq!(server.rep().get("/api/deals/win-loss/patterns?exactNames=x").refused(400), "invalid_value");
 }
 
 #[test]

@@ -106,8 +106,8 @@ const LEGAL_FORMS: [&str; 72] = [
 
 /// Ends of web addresses that companies use. Short: a name such as `Node.js` is none.
 const TOP_LEVELS: [&str; 34] = [
-    "ai", "app", "at", "au", "be", "biz", "br", "ca", "ch", "cloud", "cn", "co", "com", "cz", "de", "dev", "dk", "es", "eu",
-    "fi", "fr", "in", "info", "io", "it", "jp", "net", "nl", "no", "org", "pl", "se", "uk", "us",
+    "ai", "app", "at", "au", "be", "biz", "br", "ca", "ch", "cloud", "cn", "co", "com", "cz", "de", "dev", "dk", "es",
+    "eu", "fi", "fr", "in", "info", "io", "it", "jp", "net", "nl", "no", "org", "pl", "se", "uk", "us",
 ];
 
 /// The name in a web address: `salesforce` of `https://www.salesforce.com/crm` and `acme` of `acme.co.uk`.
@@ -156,7 +156,13 @@ mod tests {
     fn companies_meet_whatever_their_legal_form() {
         for (spellings, key) in [
             (
-                &["Salesforce", "Salesforce Inc", "salesforce.com", "SALESFORCE, Inc.", "https://www.salesforce.com/eu/"][..],
+                &[
+                    "Salesforce",
+                    "Salesforce Inc",
+                    "salesforce.com",
+                    "SALESFORCE, Inc.",
+                    "https://www.salesforce.com/eu/",
+                ][..],
                 "salesforce",
             ),
             (&["Acme", "Acme GmbH", "ACME GmbH & Co. KG", "acme.co.uk", "Acme S.A.", "Acme Sp. z o.o."], "acme"),
@@ -174,7 +180,13 @@ mod tests {
 
     #[test]
     fn names_are_not_taken_for_legal_forms() {
-        for (a, b) in [("Node.js", "Node"), ("Dr. Oetker", "Oetker"), ("Inc", "Ltd"), ("Co-op", "op"), ("Salesforce", "Sales Inc")] {
+        for (a, b) in [
+            ("Node.js", "Node"),
+            ("Dr. Oetker", "Oetker"),
+            ("Inc", "Ltd"),
+            ("Co-op", "op"),
+            ("Salesforce", "Sales Inc"),
+        ] {
             assert_ne!(company_key(a), company_key(b), "{a} and {b}");
         }
         assert_eq!(company_key("Inc"), "inc", "nothing is left of it otherwise");

@@ -97,7 +97,8 @@ pub fn list(tx: &mut Tx<'_>, id: Id<Deal>, query: &[(String, String)]) -> Result
             .select(WinLossReview::as_select())
             .into_boxed();
         if let Some((at, last)) = before {
-            rows = rows.filter(created_at.lt(at).or(created_at.eq(at).and(review_id.lt(Id::<WinLossReview>::from(last)))));
+            rows =
+                rows.filter(created_at.lt(at).or(created_at.eq(at).and(review_id.lt(Id::<WinLossReview>::from(last)))));
         }
         rows
     });

@@ -33,7 +33,8 @@ pub fn set(tx: &mut Tx<'_>, deal: Deal, until: DateTime<Utc>, reason: &str, mut 
     let mut errors = Vec::new();
     if until <= now || until > now + LONGEST {
         let [first, last] = [now, now + LONGEST].map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
-        let message = format!("Must be after {first}, which is now, and not after {last}, {} days ahead.", LONGEST.num_days());
+        let message =
+            format!("Must be after {first}, which is now, and not after {last}, {} days ahead.", LONGEST.num_days());
         errors.push(FieldError::new("until", "range", message));
     }
     errors.extend(checked_reason(reason).err());

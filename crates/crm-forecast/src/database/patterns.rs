@@ -271,7 +271,8 @@ impl Question<'_> {
             spelled.entry(key(&spelling)).or_default().push((tally(won, lost), spelling));
         }
         let several = spelled.iter().filter(|(_, spellings)| spellings.len() > 1);
-        let pairs = several.flat_map(|(key, spellings)| spellings.iter().map(move |(_, text)| (text.clone(), key.clone())));
+        let pairs =
+            several.flat_map(|(key, spellings)| spellings.iter().map(move |(_, text)| (text.clone(), key.clone())));
         let (texts, keys): (Vec<String>, Vec<String>) = pairs.unzip();
         let together: BTreeMap<String, Tally> = match texts.is_empty() {
             true => BTreeMap::new(),

@@ -19,7 +19,7 @@ use super::{
     closed_deals::{self, ClosedWonUnconverted},
     conversion_rates::{EstimatedStage, estimates},
     exchange::{Exchange, LeftOut, Unconverted},
-    four_digits, internal, money,
+    forecast_errors, four_digits, internal, money,
     open_deals::{self, Group},
 };
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
 
 mod won_value;
 
-pub use won_value::{DistributionMethod, WonValue};
+pub use won_value::{DistributionMethod, LikelyWonValue, WonValue};
 
 /// A forecast over open deals.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -195,6 +195,7 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
     let exchange = Exchange::today(tx)?;
     let groups = open_deals::groups(tx, filter, closing)?;
     let (stages, rates_computed_at) = estimates(tx, filter)?;
+    let errors = forecast_errors::read(tx, filter)?;
     let undated_deals_count = if closing.is_open() { 0 } else { open_deals::undated(tx, filter)? };
     let mut tally = Tally::default();
     for (class, groups) in classes(&groups) {
@@ -202,6 +203,7 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
         let changed = || Error::Unavailable("the pipeline changed while it was read".into());
         tally.add(&class, &groups, stage.ok_or_else(changed)?, &exchange)?;
     }
+    let won = Distribution::of(&std::mem::take(&mut tally.portions).into_values().collect::<Vec<_>>());
     let totals = tally.all.rounded(exchange.iso).map_err(internal)?;
     let closed = if closing.is_open() { None } else { Some(closed_deals::won(tx, filter, closing, &exchange)?) };
     let exchange_rates = exchange.applied(groups.iter().map(|group| &group.currency));
@@ -216,7 +218,7 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
         deals_count: totals.deals_count,
         unconfigured_stages,
         deals_by_stage,
-        distribution: won_value::of(&Distribution::of(&tally.portions.into_values().collect::<Vec<_>>()), exchange.iso)?,
+        distribution: won_value::of(&won, errors, exchange.iso)?,
         closed_won_value: closed.as_ref().map(|won| won.value),
         closed_won_count: closed.as_ref().map(|won| won.deals_count),
         closed_won_exchange_rates: closed.as_ref().map(|won| won.rates.clone()),

@@ -28,9 +28,9 @@ use crate::{
     histories::Event,
 };
 
-mod probabilities;
+pub(super) mod probabilities;
 mod slippage;
-mod told;
+pub(super) mod told;
 
 pub use slippage::OnTimeRate;
 
@@ -256,7 +256,7 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, query: &BacktestQuery) -> Resu
     let from = query.days.from_on.unwrap_or_else(|| to.checked_sub_months(Months::new(12)).unwrap_or(to));
     let zone = organizations::read(tx)?.fields.zone();
     let instants = instants(from, to, query.step, zone)?;
-    let told = Told::read(tx, filter, &exchange)?;
+    let told = Told::read(tx, filter, &exchange, usize::MAX)?;
     let probabilities = Probabilities::read(tx)?;
     let replayed = |histories: &[Vec<Event<Uuid>>]| {
         let replay = Replay {
@@ -269,11 +269,12 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, query: &BacktestQuery) -> Resu
         };
         backtest(&replay, &instants).map_err(internal)
     };
-    let winner = |(pipeline, histories): (&Uuid, &Vec<Vec<Event<Uuid>>>)| {
-        Ok(PipelineWinner { pipeline_id: (*pipeline).into(), winner: replayed(histories)?.winner })
-    };
-    let pipelines = told.by_pipeline.iter().map(winner).collect::<Result<_>>()?;
-    let all: Vec<_> = told.by_pipeline.into_values().flatten().collect();
+    let (mut all, mut pipelines) = (Vec::new(), Vec::new());
+    for (pipeline, deals) in told.by_pipeline {
+        let histories: Vec<_> = deals.into_iter().map(|deal| deal.events).collect();
+        pipelines.push(PipelineWinner { pipeline_id: pipeline.into(), winner: replayed(&histories)?.winner });
+        all.extend(histories);
+    }
     let seen = replayed(&all)?;
     let may_see_days = masks::check_uses(tx.ctx, "deal", &["expectedCloseDate", "closedAt"]).is_ok();
     let slippage = if may_see_days { CloseSlippage::of(&all, from, to, zone) } else { None };
@@ -297,7 +298,7 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, query: &BacktestQuery) -> Resu
 }
 
 /// The beginnings of the days on which forecasts would have been made.
-fn instants(from: NaiveDate, to: NaiveDate, step: Step, zone: Tz) -> Result<Vec<DateTime<Utc>>> {
+pub(super) fn instants(from: NaiveDate, to: NaiveDate, step: Step, zone: Tz) -> Result<Vec<DateTime<Utc>>> {
     let days: Vec<NaiveDate> =
         (0..).map_while(|n| step.nth(from, n)).take_while(|day| *day <= to).take(MOST_POINTS + 1).collect();
     if days.is_empty() || days.len() > MOST_POINTS {

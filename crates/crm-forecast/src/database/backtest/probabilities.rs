@@ -12,16 +12,18 @@ use uuid::Uuid;
 use crate::probability::Probability;
 
 /// The stages' configured probabilities at any instant.
-pub(super) struct Probabilities {
+pub(in super::super) struct Probabilities {
     present: BTreeMap<Uuid, Option<Decimal>>,
     /// What each was before it was changed, and when that was, ascending.
     before: BTreeMap<Uuid, Vec<(DateTime<Utc>, Option<Decimal>)>>,
 }
 
 impl Probabilities {
-    pub(super) fn read(tx: &mut Tx<'_>) -> Result<Self> {
+    pub(in super::super) fn read(tx: &mut Tx<'_>) -> Result<Self> {
         let present: Vec<(Uuid, Option<Decimal>)> = tx
-            .sql::<(st::Uuid, st::Nullable<st::Numeric>)>("SELECT id, probability FROM stages WHERE organization_id = {org}")
+            .sql::<(st::Uuid, st::Nullable<st::Numeric>)>(
+                "SELECT id, probability FROM stages WHERE organization_id = {org}",
+            )
             .all(tx)?;
         let rows: Vec<(Uuid, Option<Value>, DateTime<Utc>)> = tx
             .sql::<(st::Uuid, st::Nullable<st::Jsonb>, st::Timestamptz)>(
@@ -31,7 +33,8 @@ impl Probabilities {
             .all(tx)?;
         let mut before: BTreeMap<Uuid, Vec<(DateTime<Utc>, Option<Decimal>)>> = BTreeMap::new();
         for (stage, old, changed_at) in rows {
-            let told = old.and_then(|old| if old.is_null() { Some(None) } else { old.to_string().parse().ok().map(Some) });
+            let told =
+                old.and_then(|old| if old.is_null() { Some(None) } else { old.to_string().parse().ok().map(Some) });
             if let Some(old) = told {
                 before.entry(stage).or_default().push((changed_at, old));
             }
@@ -39,7 +42,7 @@ impl Probabilities {
         Ok(Self { present: present.into_iter().collect(), before })
     }
 
-    pub(super) fn at(&self, stage: Uuid, at: DateTime<Utc>) -> Option<Probability> {
+    pub(in super::super) fn at(&self, stage: Uuid, at: DateTime<Utc>) -> Option<Probability> {
         let later = self.before.get(&stage).and_then(|changes| changes.iter().find(|(changed_at, _)| *changed_at > at));
         let configured = later.map(|(_, old)| *old).or_else(|| self.present.get(&stage).copied()).flatten()?;
         Probability::new(configured).ok()

@@ -1,13 +1,18 @@
 //! How much will be won, as a forecast tells it.
 
+use chrono::{DateTime, Utc};
 use crm_core::{Error, Money, Result};
 use rust_decimal::{Decimal, RoundingStrategy, prelude::FromPrimitive};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::money;
+use super::super::{
+    forecast_errors::{self, ForecastErrors},
+    four_digits, money,
+};
 use crate::{
     amounts,
+    backtest::misses,
     distribution::{Distribution, Method},
 };
 
@@ -30,6 +35,29 @@ pub struct WonValue {
     /// How far apart the values lie that the quantiles are told from: the sum of all deals by 65,535, or less. A quantile of a
     /// pipeline of 100 million is good to about 1,526.
     pub step: Money,
+    /// What will be won with a probability of 80 %, where the forecasts of the past year missed as they did.
+    pub likely: LikelyWonValue,
+}
+
+/// P10 and P90 moved apart by how far earlier forecasts missed beyond their own intervals. A distribution takes the deals of a
+/// stage for alike those of the past; what all deals of a period have in common, as a weak season, no distribution can know.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LikelyWonValue {
+    /// True where fewer than five forecasts could be replayed over their whole horizon: then there is no interval.
+    pub insufficient_data: bool,
+    /// With probability 0.1 less than this is won.
+    pub low: Option<Money>,
+    /// With probability 0.1 more than this is won.
+    pub high: Option<Money>,
+    /// By how much forecasts missed beyond what their own distributions allow for, as a share of what they said.
+    pub common_error: Option<f64>,
+    /// How many forecasts tell of that: one a month over a year.
+    pub forecasts_count: u32,
+    /// Days after each of them within which a win counted.
+    pub horizon_days: u16,
+    /// When they were replayed, at night; null where they were not yet.
+    pub computed_at: Option<DateTime<Utc>>,
 }
 
 /// How a distribution was computed.
@@ -72,13 +100,34 @@ const FOURIER_CITATION: &str = "Hong 2013, On computing the distribution functio
      function); over Beta beliefs of each stage by Gauss-Jacobi quadrature, Golub & Welsch 1969";
 
 /// The distribution in the major units of its currency.
-pub(super) fn of(distribution: &Distribution, currency: amounts::Currency) -> Result<WonValue> {
+pub(super) fn of(
+    distribution: &Distribution,
+    errors: Option<ForecastErrors>,
+    currency: amounts::Currency,
+) -> Result<WonValue> {
     let digits = amounts::digits(currency);
     let major = |units: Decimal| {
         let scaled = Decimal::from_i128_with_scale(1, digits) * units;
         money(scaled.round_dp_with_strategy(digits, RoundingStrategy::MidpointNearestEven))
     };
-    let mean = Decimal::from_f64(distribution.mean()).ok_or_else(|| Error::internal("a mean that is no number"))?;
+    let decimal = |units: f64| Decimal::from_f64(units).ok_or_else(|| Error::internal("a value that is no number"));
+    let mean = decimal(distribution.mean())?;
+    let common_error = errors.and_then(|errors| errors.known());
+    let moved = |level: f64| -> Result<Option<Money>> {
+        let Some(error) = common_error else { return Ok(None) };
+        let (quantile, total) = (distribution.quantile(level) as f64, distribution.total() as f64);
+        let at = misses::moved(quantile, distribution.mean(), distribution.deviation(), error);
+        major(decimal(at.clamp(0.0, total))?).map(Some)
+    };
+    let likely = LikelyWonValue {
+        insufficient_data: common_error.is_none(),
+        low: moved(0.1)?,
+        high: moved(0.9)?,
+        common_error: common_error.map(four_digits),
+        forecasts_count: errors.map_or(0, |errors| errors.forecasts_count),
+        horizon_days: forecast_errors::HORIZON_DAYS,
+        computed_at: errors.map(|errors| errors.computed_at),
+    };
     let quantile = |level| major(distribution.quantile(level).into());
     let method = DistributionMethod::from(distribution.method());
     Ok(WonValue {
@@ -89,5 +138,6 @@ pub(super) fn of(distribution: &Distribution, currency: amounts::Currency) -> Re
         method,
         citation: method.citation(),
         step: major(distribution.step().into())?,
+        likely,
     })
 }
