@@ -185,11 +185,10 @@ impl Point {
     /// The outer deciles with an error that all deals have in common, within what stands in the pipeline.
     fn moved_apart(&self, common_error: f64, digits: u32) -> Option<[Decimal; 2]> {
         let (mean, deviation) = self.moments;
-        let moved = |decile: Decimal| {
-            let at = misses::moved(float(decile), mean, deviation, common_error);
-            Decimal::from_f64_retain(at.clamp(0.0, float(self.pipeline_value))).map(|at| at.round_dp(digits))
-        };
-        Some([moved(self.deciles[0])?, moved(self.deciles[2])?])
+        let outer = [float(self.deciles[0]), float(self.deciles[2])];
+        let [low, high] = misses::moved_apart(outer, [mean, deviation], common_error, float(self.pipeline_value));
+        let amount = |at: f64| Decimal::from_f64_retain(at).map(|at| at.round_dp(digits));
+        Some([amount(low)?, amount(high)?])
     }
 }
 

@@ -113,16 +113,16 @@ pub(super) fn of(
     let decimal = |units: f64| Decimal::from_f64(units).ok_or_else(|| Error::internal("a value that is no number"));
     let mean = decimal(distribution.mean())?;
     let common_error = errors.and_then(|errors| errors.known());
-    let moved = |level: f64| -> Result<Option<Money>> {
-        let Some(error) = common_error else { return Ok(None) };
-        let (quantile, total) = (distribution.quantile(level) as f64, distribution.total() as f64);
-        let at = misses::moved(quantile, distribution.mean(), distribution.deviation(), error);
-        major(decimal(at.clamp(0.0, total))?).map(Some)
-    };
+    let moved = common_error.map(|error| {
+        let outer = [distribution.quantile(0.1) as f64, distribution.quantile(0.9) as f64];
+        let moments = [distribution.mean(), distribution.deviation()];
+        misses::moved_apart(outer, moments, error, distribution.total() as f64)
+    });
+    let end = |at: usize| moved.map(|ends| major(decimal(ends[at])?)).transpose();
     let likely = LikelyWonValue {
         insufficient_data: common_error.is_none(),
-        low: moved(0.1)?,
-        high: moved(0.9)?,
+        low: end(0)?,
+        high: end(1)?,
         common_error: common_error.map(four_digits),
         forecasts_count: errors.map_or(0, |errors| errors.forecasts_count),
         horizon_days: forecast_errors::HORIZON_DAYS,
