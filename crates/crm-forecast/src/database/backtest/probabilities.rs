@@ -11,11 +11,14 @@ use uuid::Uuid;
 
 use crate::probability::Probability;
 
+/// When a probability was changed, and what it was until then.
+type Before = (DateTime<Utc>, Option<Decimal>);
+
 /// The stages' configured probabilities at any instant.
 pub(in super::super) struct Probabilities {
     present: BTreeMap<Uuid, Option<Decimal>>,
     /// What each was before it was changed, and when that was, ascending.
-    before: BTreeMap<Uuid, Vec<(DateTime<Utc>, Option<Decimal>)>>,
+    before: BTreeMap<Uuid, Vec<Before>>,
 }
 
 impl Probabilities {
@@ -31,7 +34,7 @@ impl Probabilities {
                  AND entity_type = 'stage' AND field_name = 'probability' ORDER BY changed_at, seq",
             )
             .all(tx)?;
-        let mut before: BTreeMap<Uuid, Vec<(DateTime<Utc>, Option<Decimal>)>> = BTreeMap::new();
+        let mut before: BTreeMap<Uuid, Vec<Before>> = BTreeMap::new();
         for (stage, old, changed_at) in rows {
             let told =
                 old.and_then(|old| if old.is_null() { Some(None) } else { old.to_string().parse().ok().map(Some) });
