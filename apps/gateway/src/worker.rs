@@ -12,7 +12,9 @@ use crm_core::{
     pruning::Pruning,
 };
 use crm_deliverability::{soft_bounces::PruneSoftBounces, suppressions::Suppressing};
-use crm_forecast::database::{deal_snapshots::DealSnapshotsJob, stage_statistics::StageStatisticsJob};
+use crm_forecast::database::{
+    deal_snapshots::DealSnapshotsJob, forecast_errors::ForecastErrorsJob, stage_statistics::StageStatisticsJob,
+};
 use crm_ops::{
     idempotency::PruneIdempotencyKeys,
     runner::{Runner, Running},
@@ -37,6 +39,7 @@ pub fn runner(database: Database, gates: Arc<dyn Gates>) -> Runner {
         .recurring::<HistoryVerification>()
         .recurring::<StageStatisticsJob>()
         .recurring::<DealSnapshotsJob>()
+        .recurring::<ForecastErrorsJob>()
         .register::<DispatchEvents>()
         .register::<DeliverWebhook>()
         .register::<ProcessWebhook>()

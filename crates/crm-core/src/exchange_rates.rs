@@ -136,9 +136,9 @@ pub fn put(tx: &mut Tx<'_>, mut patch: Patch) -> Result<Vec<ExchangeRate>> {
     check_may_write(tx)?;
     let entries = entries(&mut patch)?;
     let base = organizations::read(tx)?.fields.base_currency;
-    let (mut written, mut errors) = (Vec::new(), Vec::new());
+    let (mut written, mut errors, mut given) = (Vec::new(), Vec::new(), Given::new());
     for (i, members) in entries.into_iter().enumerate() {
-        match put_one(tx, members, &base, &patch.reason) {
+        match put_one(tx, members, &base, &patch.reason, (i, &mut given)) {
             Ok(rate) => written.extend(rate),
             Err(Error::Invalid(found)) => errors.extend(found.into_iter().map(|mut error| {
                 error.field = format!("{LIST}[{i}].{}", error.field);
@@ -170,12 +170,16 @@ fn entries(patch: &mut Patch) -> Result<Vec<Map<String, Value>>> {
     entries.into_iter().map(object).collect()
 }
 
-/// Writes or removes one rate.
+/// What the request has given already, and where in its list: currencies and day.
+type Given = BTreeMap<(Currency, Currency, NaiveDate), usize>;
+
+/// Writes or removes one rate. The same one twice in a request would leave open which holds.
 fn put_one(
     tx: &mut Tx<'_>,
     mut members: Map<String, Value>,
     base: &Currency,
     reason: &Reason,
+    (place, given): (usize, &mut Given),
 ) -> Result<Option<ExchangeRate>> {
     let is_removed = members.get("rate").is_some_and(Value::is_null);
     if is_removed {
@@ -190,6 +194,13 @@ fn put_one(
         draft.refuse("toCurrency", "same_currency", "The two currencies are the same.");
     }
     let fields = draft.fields().clone();
+    if draft.errors().is_empty() {
+        let pair = (fields.from_currency.clone(), fields.to_currency.clone(), fields.effective_on);
+        if let Some(first) = given.insert(pair, place) {
+            let message = format!("`{LIST}[{first}]` gives the rate of these currencies and this day already.");
+            draft.refuse("effectiveOn", "duplicate", message);
+        }
+    }
     let permitted = tx.permit_new(draft)?;
     let why = || Patch { reason: reason.clone(), ..Patch::default() };
     match (known(tx, &fields)?, is_removed) {

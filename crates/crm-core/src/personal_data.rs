@@ -119,6 +119,7 @@ pub const COLUMNS: &[(&str, &str, Class)] = &[
     ("field_history", "words_salt", Technical),
     ("focus_dismissals", "grounds", Technical),
     ("focus_dismissals", "reason", FreeText),
+    ("forecast_errors", "audience", Technical),
     ("history_heads", "hash", Technical),
     ("idempotency_keys", "answer", Secret),
     ("idempotency_keys", "fingerprint", Secret),

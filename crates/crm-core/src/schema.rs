@@ -112,7 +112,7 @@ diesel::table! {
         pipeline_id -> Uuid,
         name -> Text,
         position -> Int4,
-        probability -> Numeric,
+        probability -> Nullable<Numeric>,
         kind -> Text,
         rotten_after_days -> Nullable<Int4>,
         max_days_in_stage -> Nullable<Int4>,
@@ -364,6 +364,8 @@ diesel::table! {
         created_by -> Nullable<Uuid>,
         created_at -> Timestamptz,
         superseded_at -> Nullable<Timestamptz>,
+        supersedes_id -> Nullable<Uuid>,
+        superseded_by_id -> Nullable<Uuid>,
     }
 }
 

@@ -35,13 +35,17 @@ pub enum Cause {
     Created,
     /// The deal was closed before.
     Reopened,
-    /// The deal's close day moved into the period.
+    /// The deal's close day moved into the period from a later one, or it had none.
     PulledIn,
+    /// The deal's close day moved into the period from an earlier one: it was to close before the period began.
+    PushedIn,
     /// The deal's value rose.
     Increased,
     /// The deal's value fell.
     Decreased,
-    /// The deal's close day moved out of the period.
+    /// The deal's close day moved out of the period to an earlier one.
+    PulledOut,
+    /// The deal's close day moved out of the period to a later one, or was cleared.
     PushedOut,
     /// The deal was won.
     Won,
@@ -53,12 +57,14 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in that order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Created,
         Self::Reopened,
         Self::PulledIn,
+        Self::PushedIn,
         Self::Increased,
         Self::Decreased,
+        Self::PulledOut,
         Self::PushedOut,
         Self::Won,
         Self::Lost,
@@ -105,7 +111,7 @@ pub fn snapshot_at<D: Ord + Clone, S: Clone>(histories: &BTreeMap<D, Vec<Event<S
 
 /// Explains the difference between two snapshots of the deals that are expected to close within the period.
 ///
-/// A deal that leaves does so at its former value. One that is pulled in enters at its former value, and the change of
+/// A deal that leaves does so at its former value. One whose close day moves into the period enters at its former value, and the change of
 /// value is told apart; one that is new or reopened enters at its present value.
 ///
 /// # Errors
@@ -160,21 +166,31 @@ fn parts(then: &Standing, now: Option<&Standing>, period: &Period) -> Result<Par
     let now_counting = now.filter(|now| counts(now, period));
     Ok(match (counts(then, period), now_counting) {
         (false, None) => [None, None],
-        (true, None) => [Some((leaving(now), -then.value)), None],
+        (true, None) => [Some((leaving(then, now), -then.value)), None],
         (true, Some(now)) => [revaluation(then, now)?, None],
         (false, Some(now)) if then.status == Status::Open => {
-            [Some((Cause::PulledIn, then.value)), revaluation(then, now)?]
+            let cause = if is_pushed(then, now) { Cause::PushedIn } else { Cause::PulledIn };
+            [Some((cause, then.value)), revaluation(then, now)?]
         }
         (false, Some(now)) => [Some((Cause::Reopened, now.value)), None],
     })
 }
 
-fn leaving(now: Option<&Standing>) -> Cause {
-    match now.map(|now| now.status) {
-        None => Cause::Removed,
-        Some(Status::Won) => Cause::Won,
-        Some(Status::Lost) => Cause::Lost,
-        Some(Status::Open) => Cause::PushedOut,
+fn leaving(then: &Standing, now: Option<&Standing>) -> Cause {
+    let Some(now) = now else { return Cause::Removed };
+    match now.status {
+        Status::Won => Cause::Won,
+        Status::Lost => Cause::Lost,
+        Status::Open if is_pushed(then, now) => Cause::PushedOut,
+        Status::Open => Cause::PulledOut,
+    }
+}
+
+/// True when the close day moved to a later one. No day at all is later than any.
+fn is_pushed(then: &Standing, now: &Standing) -> bool {
+    match (then.expected_close_on, now.expected_close_on) {
+        (Some(then), Some(now)) => now > then,
+        (then, now) => then.is_some() && now.is_none(),
     }
 }
 
@@ -207,8 +223,13 @@ mod tests {
         let open = |value, close| Some(standing(Status::Open, value, close));
         let won = |value| Some(standing(Status::Won, value, 50));
         let lost = |value| Some(standing(Status::Lost, value, 50));
+        let undated = Some(Standing { expected_close_on: None, ..standing(Status::Open, 100, 1) });
+        let before = Some(Standing {
+            expected_close_on: NaiveDate::from_ymd_opt(2024, 12, 31),
+            ..standing(Status::Open, 100, 1)
+        });
         type Case = (Option<Standing>, Option<Standing>, &'static [(Cause, i64)]);
-        let cases: [Case; 14] = [
+        let cases: [Case; 19] = [
             (None, open(100, 50), &[(Created, 100)]),
             (None, open(100, 91), &[]),
             (None, won(100), &[]),
@@ -218,6 +239,11 @@ mod tests {
             (open(100, 50), open(100, 91), &[(PushedOut, -100)]),
             (open(100, 91), open(100, 90), &[(PulledIn, 100)]),
             (open(100, 91), open(70, 90), &[(PulledIn, 100), (Decreased, -30)]),
+            (undated, open(100, 90), &[(PulledIn, 100)]),
+            (before, open(130, 50), &[(PushedIn, 100), (Increased, 30)]),
+            (open(90, 50), before, &[(PulledOut, -90)]),
+            (open(90, 50), undated, &[(PushedOut, -90)]),
+            (before, open(100, 91), &[]),
             (open(100, 50), open(130, 60), &[(Increased, 30)]),
             (open(100, 50), open(100, 60), &[]),
             (won(100), open(90, 50), &[(Reopened, 90)]),
@@ -262,6 +288,16 @@ mod tests {
             let seen = waterfall(&before, &after, &period).unwrap();
             let changed: Decimal = seen.by_cause.values().sum();
             prop_assert_eq!(seen.opening_value + changed, seen.closing_value);
+            for Movement { deal, cause, .. } in &seen.movements {
+                let close = |snapshot: &Snapshot<usize>| snapshot.get(deal).and_then(|deal| deal.expected_close_on);
+                // No day is later than all.
+                let [then, now] = [close(&before), close(&after)].map(|day| day.unwrap_or(NaiveDate::MAX));
+                match cause {
+                    Cause::PulledIn | Cause::PulledOut => prop_assert!(now < then, "{cause:?} from {then} to {now}"),
+                    Cause::PushedIn | Cause::PushedOut => prop_assert!(now > then, "{cause:?} from {then} to {now}"),
+                    _ => {}
+                }
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use crm_core::{
     deals::{Deal, intel},
     jobs::{self, Enqueue, closings::CONVERSION_RATES},
 };
-use crm_forecast::database::{deal_snapshots, stage_statistics};
+use crm_forecast::database::{deal_snapshots, forecast_errors::ForecastErrorsJob, stage_statistics};
 use serde_json::{Value, json};
 
 use super::members;
@@ -50,6 +50,8 @@ pub(super) fn foresee(tx: &mut Tx<'_>) -> Result<()> {
     }
     stage_statistics::compute_all(tx)?;
     deal_snapshots::take_all(tx)?;
+    // It takes a while and nobody waits for it.
+    jobs::enqueue(tx, &ForecastErrorsJob {}, &Enqueue::default())?;
     fail_once(tx)
 }
 

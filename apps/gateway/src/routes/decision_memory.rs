@@ -8,7 +8,7 @@ use crm_core::{
     },
     masks,
 };
-use crm_forecast::database::patterns::{self, Closed, Patterns};
+use crm_forecast::database::patterns::{self, Closed, Names, Patterns};
 use crm_policy::approvals::Approval;
 use serde_json::json;
 
@@ -23,6 +23,7 @@ use crate::{
 
 const TAG: &str = "Decision memory";
 const REVIEW: &str = "/api/deals/{dealId}/win-loss";
+const REVIEWS: &str = "/api/deals/{dealId}/win-loss/reviews";
 const INTEL: &str = "/api/deals/{dealId}/intel";
 
 /// The endpoints of decision memory.
@@ -45,6 +46,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             }))
             .answers::<WinLossReview>(201, "winLossReview", "The review.")
             .answers::<Approval>(202, &Approval::envelope(), WAITS),
+        Endpoint::get(REVIEWS, "listWinLossReviews", list_reviews)
+            .says(
+                TAG,
+                "List all reviews of a deal",
+                "The latest first: the present one, and those that were superseded when the deal was opened again. \
+                 `supersedesId` and `supersededById` lead from one to the other.",
+            )
+            .parameters(schemas::page_parameters())
+            .lists::<WinLossReview>("winLossReviews", "One page."),
         Endpoint::get(INTEL, "readDealIntel", read_intel)
             .says(TAG, "Read what is known about a deal", "Empty, at version 0, where nobody has written anything yet.")
             .answers::<DealIntel>(200, "dealIntel", "What is known."),
@@ -52,7 +62,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .says(
                 TAG,
                 "Write down what is known about a deal",
-                "What is left out stays, `null` clears. Spellings of one competitor or objection are counted as one.",
+                "What is left out stays, `null` clears. Spellings of one competitor or objection are counted as one in patterns; a \
+                 competitor's legal form and web address are overlooked there.",
             )
             .named_schema("DealIntelPut", schemas::change::<DealIntel>())
             .body("application/json", &schemas::reference("DealIntelPut"))
@@ -74,6 +85,11 @@ fn pattern_report() -> Endpoint {
     let span = json!({"type": "string"});
     about_deals(Endpoint::get("/api/deals/win-loss/patterns", "readPatterns", read_patterns))
         .says(TAG, "What goes with winning?", words)
+        .query(
+            "exactNames",
+            &json!({"type": "boolean", "default": false}),
+            "Tells competitors apart by their legal form and web address too: `Acme Inc`, `Acme GmbH` and `acme.com`.",
+        )
         .query("from", &span, "Deals that closed at this instant or later, or on this day in UTC.")
         .query("to", &span, "Deals that closed before this instant, or on this day in UTC at the latest.")
         .answers::<Patterns>(200, "patterns", "The patterns.")
@@ -83,6 +99,13 @@ fn read_review(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
         request.parameters([])?;
         Answer::one("winLossReview", &reviews::read(tx, request.id_at("dealId")?)?)
+    })
+}
+
+fn list_reviews(call: Call) -> impl Future<Output = Reply> {
+    call.read(|tx, request| {
+        let given = Parameters::of(request, ["limit", "cursor"])?;
+        Answer::page("winLossReviews", &reviews::list(tx, request.id_at("dealId")?, given.as_slice())?)
     })
 }
 
@@ -112,11 +135,12 @@ fn put_intel(call: Call) -> impl Future<Output = Reply> {
 
 fn read_patterns(call: Call) -> impl Future<Output = Reply> {
     call.read(|tx, request| {
-        let given = Parameters::of(request, ["pipelineId", "businessUnitId", "from", "to"])?;
+        let given = Parameters::of(request, ["pipelineId", "businessUnitId", "from", "to", "exactNames"])?;
+        let names = if given.flag("exactNames")? { Names::Exact } else { Names::Together };
         let closed = Closed { from: given.beginning("from")?, until: given.end("to")? };
         check_order(["from", "to"], closed.from.as_ref(), closed.until.as_ref())?;
         let filter = deals(tx, &given)?;
-        let patterns = patterns::read(tx, &filter, &closed)?;
+        let patterns = patterns::read(tx, &filter, &closed, names)?;
         Answer::one("patterns", &masks::withheld(tx.ctx, &patterns, &patterns::REVEALS)?)
     })
 }

@@ -53,7 +53,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 fn forecasts() -> Endpoint {
     let words = "`expectedValue` weighs each open deal by its own probability, else its stage's; `probableValue` by what \
                  became of earlier deals that stood in its stage as long. Named days leave out deals without an \
-                 expected close date. Nothing is converted without a rate: see `unconverted` and `closedWonUnconverted`.";
+                 expected close date. Nothing is converted without a rate: see `unconverted` and `closedWonUnconverted`. \
+                 `unconfiguredStages` names the stages for which nobody has set a probability: their deals go by history in \
+                 both values. `distribution` is computed, not sampled, by the method that it cites, on a grid of at most \
+                 65,536 steps whose width it tells: quantiles of large sums are rounded to that width, sums and mean are exact.";
     let endpoint = Endpoint::get("/api/forecasting/pipeline", "readForecast", forecast).says(TAG, "Forecast", words);
     about_owner(about_deals(endpoint))
         .query("startDate", &day_schema(), "Deals expected to close on this day or later.")
@@ -118,7 +121,8 @@ fn wake() -> Endpoint {
 fn snapshots() -> Endpoint {
     let words = "The open pipeline at the end of each day, and what led from the first to the last: `openingValue` and the \
                  amounts of `movements` add up to `closingValue` exactly. Days are those of the organization's zone. Deals \
-                 count in the business unit and for the owner that they had then.";
+                 count in the business unit and for the owner that they had then. Snapshots are taken at night: where one is \
+                 still missing, `awaited` says why and when it comes.";
     let endpoint = Endpoint::get("/api/forecasting/snapshots", "readSnapshots", pipeline_snapshots);
     about_owner(about_deals(endpoint.says(TAG, "Compare the pipeline of two days", words)))
         .query("from", &day_schema(), "The first day; thirty days before the last where it is absent.")
@@ -131,7 +135,10 @@ fn snapshots() -> Endpoint {
 fn backtests() -> Endpoint {
     let words = "Replays the forecasts of past days, each with what was known then, and compares them with what was won \
                  within `horizon` days. `expected` goes by the stages' configured probabilities, `probable` by what became \
-                 of earlier deals that stood in the stage as long. Forecasts whose horizon is not over are left out.";
+                 of earlier deals that stood in the stage as long. Forecasts whose horizon is not over are left out. Each way \
+                 to tell a probability is scored (Brier with its parts, skill, log loss, calibration), the best is named for \
+                 all deals and for each pipeline, and the distributions are by CRPS, pinball loss and coverage. `slippage` \
+                 tells how deals closed against the day that was stated for them thirty days earlier.";
     let endpoint = Endpoint::get("/api/forecasting/backtest", "readBacktest", read_backtest);
     about_deals(endpoint.says(TAG, "How right would the forecasts have been?", words))
         .query("from", &day_schema(), "The day of the first forecast; a year before the last where it is absent.")

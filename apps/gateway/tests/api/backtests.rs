@@ -3,12 +3,16 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use crm_core::{
-    Id, clock,
+    Id, Tx, clock,
     deals::{self, Deal},
+    jobs::{self, Enqueue},
     organizations::Organization,
     testing::{body, with_token},
 };
-use crm_forecast::database::stage_statistics;
+use crm_forecast::database::{
+    forecast_errors::{self, ForecastErrorsJob},
+    stage_statistics,
+};
 use crm_policy::PolicyGates;
 use gateway::worker;
 use serde_json::{Value, json};
@@ -96,6 +100,131 @@ fn intervals_learn_from_what_forecasts_have_missed() {
     let metrics = &seen["metrics"];
     assert!(metrics["commonError"].as_f64().unwrap() > 0.5, "{metrics}");
     assert!(metrics["likelyCoverage80"].as_f64().unwrap() >= metrics["coverage80"].as_f64().unwrap(), "{metrics}");
+}
+
+/// What a job has learnt at night, for each who asks about what they may see.
+#[test]
+fn a_forecast_of_today_says_how_far_those_before_have_missed() {
+    let server = Server::start();
+    let past = Past::of(&server, &server.house.manager);
+    let q = stage(&server, "Qualification");
+    let open = |days_ago: f64| {
+        past.deal(
+            days_ago,
+            &json!({"title": "D", "stageId": q, "value": 100, "businessUnitId": server.house.other_unit}),
+        )
+    };
+    // One in ten is expected to be won, and in each of these months all are.
+    for began in (4..=14).map(|month| f64::from(month * 30)) {
+        for _ in 0..3 {
+            let made = open(began);
+            past.close(began - 60.0, made, "won", "best_fit");
+        }
+    }
+    for _ in 0..40 {
+        open(1.0);
+    }
+    let likely = |client: Client<'_>| {
+        let seen = client.get("/api/forecasting/pipeline").expect(200)["forecast"]["distribution"].clone();
+        (seen["likely"].clone(), seen)
+    };
+    let (nothing, _) = likely(server.admin());
+    assert_eq!(
+        (&nothing["insufficientData"], &nothing["low"], &nothing["computedAt"]),
+        (&json!(true), &Value::Null, &Value::Null)
+    );
+
+    let me = server.admin().get("/api/auth/me").expect(200);
+    let organization: Id<Organization> = me["user"]["organizationId"].as_str().unwrap().parse().unwrap();
+    server.door.system_write(organization, clock::now(), forecast_errors::compute_all).unwrap();
+    let (seen, won) = likely(server.admin());
+    assert_eq!((&seen["insufficientData"], &seen["horizonDays"]), (&json!(false), &json!(90)), "{seen}");
+    assert!(seen["forecastsCount"].as_u64().unwrap() >= 5 && seen["computedAt"].is_string(), "{seen}");
+    let amount = |value: &Value| value.as_f64().unwrap();
+    assert!(amount(&seen["commonError"]) > 0.1, "{seen}");
+    assert!(amount(&seen["low"]) <= amount(&won["p10"]) && amount(&seen["high"]) > amount(&won["p90"]), "{won}");
+    assert!(amount(&seen["low"]) >= 0.0 && amount(&seen["high"]) <= 4_000.0, "{won}");
+    // The nightly job does the same, and run again it changes nothing but when that was.
+    let ask = |tx: &mut Tx<'_>| jobs::enqueue(tx, &ForecastErrorsJob {}, &Enqueue::default());
+    server.door.system_write(organization, clock::now(), ask).unwrap();
+    let worker = worker::start(server.door.database().clone(), Arc::new(PolicyGates::new())).unwrap();
+    let looks = std::iter::repeat_with(|| {
+        std::thread::sleep(LOOK);
+        likely(server.admin()).0
+    });
+    let again = looks.take(LOOKS).find(|again| again["computedAt"] != seen["computedAt"]).expect("the job has run");
+    worker.stop();
+    assert_eq!((&again["commonError"], &again["forecastsCount"]), (&seen["commonError"], &seen["forecastsCount"]));
+
+    let pipeline = server.admin().get("/api/pipelines").expect(200)["pipelines"][0]["id"].clone();
+    let path = format!("/api/forecasting/pipeline?pipelineId={}", pipeline.as_str().unwrap());
+    let of_pipeline = server.admin().get(&path).expect(200)["forecast"]["distribution"]["likely"].clone();
+    assert_eq!(of_pipeline["commonError"], seen["commonError"]);
+    let (theirs, _) = likely(server.rep());
+    assert_eq!(
+        (&theirs["insufficientData"], &theirs["forecastsCount"]),
+        (&json!(true), &json!(0)),
+        "of other units nothing is told"
+    );
+    let (stranger, _) = likely(server.with(&server.house.stranger.token));
+    assert_eq!(stranger["computedAt"], Value::Null);
+}
+
+#[test]
+fn forecasts_are_scored_and_pushed_days_are_told() {
+    let server = Server::governed();
+    let past = Past::of(&server, &server.house.manager);
+    let d = stage(&server, "Discovery");
+    let day = |days_ago: i64| (past.now - TimeDelta::days(days_ago)).date_naive();
+    // Each closes 20 days ago; 30 days before that, day 21 was stated for half of them, and day 14 after a push.
+    for n in 0..10 {
+        let deal = past.deal(100.0, &json!({"title": "D", "stageId": d, "value": 100, "expectedCloseDate": day(21)}));
+        if n % 2 == 1 {
+            let caller = with_token(&server.house.manager.token, past.now - TimeDelta::days(60));
+            let pushed = json!({"expectedCloseDate": day(14)}).to_string();
+            server.door.write(&caller, |tx| deals::update(tx, deal, body(&pushed))).unwrap();
+        }
+        past.close(20.0, deal, if n < 5 { "won" } else { "lost" }, if n < 5 { "best_fit" } else { "price" });
+    }
+    let path = format!("/api/forecasting/backtest?from={}&to={}&horizon=30", day(40), day(0));
+    let ask = |client: Client<'_>| client.get(&path).expect(200)["backtest"].clone();
+    let seen = ask(server.admin());
+    let slippage = &seen["slippage"];
+    assert_eq!((&slippage["leadDays"], &slippage["meanDays"]), (&json!(30), &json!(-2.5)), "+1 or -6 days");
+    assert_eq!(
+        (&slippage["all"]["closed"], &slippage["all"]["onTime"], &slippage["all"]["rate"]),
+        (&json!(10), &json!(5), &json!(0.5))
+    );
+    let by: Vec<_> =
+        slippage["byPushCount"].as_array().unwrap().iter().map(|it| (&it["pushCount"], &it["rate"])).collect();
+    assert_eq!(by, [(&json!(0), &json!(0.0)), (&json!(1), &json!(1.0))]);
+    let late = &slippage["byPushCount"][0];
+    assert_eq!((&late["low"], &late["insufficientData"]), (&json!(0.0), &json!(false)));
+    assert_eq!(late["high"], json!(0.3057), "Beta(0.5, 5.5)");
+
+    // One point, of ten deals of 100 with one belief: what the distribution says is scored against five won.
+    let point = &seen["points"][0];
+    assert_eq!((&point["dealsCount"], &point["actualValue"]), (&json!(10), &json!(500)));
+    let metrics = &seen["metrics"];
+    assert_eq!(metrics["crps"], point["crps"]);
+    assert!(point["crps"].as_f64().unwrap() > 0.0 && point["crps"].as_f64() < Some(500.0), "{point}");
+    let median_error = (point["p50"].as_f64().unwrap() - 500.0).abs() * 0.5;
+    assert_eq!(metrics["pinball"]["p50"].as_f64(), Some(median_error));
+    let way = seen["methods"].as_array().unwrap().iter().find(|way| way["method"] == "configured").unwrap();
+    let part = |name: &str| way[name].as_f64().unwrap_or_else(|| panic!("{name}: {way}"));
+    // A quarter was stated of ten deals, and half were won.
+    assert_eq!(
+        [part("brier"), part("reliability"), part("resolution"), part("uncertainty")],
+        [0.3125, 0.0625, 0.0, 0.25]
+    );
+    assert_eq!([part("calibrationError"), part("brierSkill")], [0.25, -0.25]);
+    assert!((part("logLoss") - 0.8370).abs() < 1e-4, "{way}");
+    assert!(seen["pipelines"][0]["winner"].is_string(), "{}", seen["pipelines"]);
+
+    let hide = json!({"name": "Days", "role": "SALES_REP", "action": "view_field", "resource": "deal",
+        "field": "expectedCloseDate", "effect": "deny"});
+    server.admin().post("/api/policies", &hide).expect(201);
+    assert_eq!(ask(server.rep()).get("slippage"), None, "it would tell the days");
 }
 
 /// How often it is looked for new rates, and how often at most: the design gives them 30 seconds after a close.

@@ -226,3 +226,47 @@ fn a_deal_stands_in_its_stage_no_longer_than_that_allows() {
     let overstayed: Vec<_> = all.as_array().unwrap().iter().map(|deal| deal["isOverstayed"].clone()).collect();
     assert!(overstayed.contains(&json!(false)) && overstayed.contains(&json!(true)), "{all}");
 }
+
+#[test]
+fn nobody_is_told_to_write_to_a_suppressed_address() {
+    let server = Server::start();
+    let unit = json!(server.house.unit);
+    let made = |path: &str, mut body: Value| {
+        body.as_object_mut().unwrap().insert("businessUnitId".into(), unit.clone());
+        let reply = server.rep().post(path, &body).expect(201);
+        reply.as_object().unwrap().values().next().unwrap()["id"].clone()
+    };
+    let hot =
+        json!({"lastName": "Hopper", "score": 90, "email": " Grace@Navy.example", "ownerId": server.house.rep.id});
+    let lead = made("/api/leads", hot);
+    let contact =
+        made("/api/contacts", json!({"lastName": "Lovelace", "email": "ada@engine.example", "phone": "+44 20 1"}));
+    let deal = made("/api/deals", json!({"title": "Engine", "contactId": contact, "ownerId": server.house.rep.id}));
+    let wrote = json!({"type": "email", "direction": "in", "subject": "Well?", "dealId": deal,
+        "occurredAt": clock::now() - TimeDelta::days(20)});
+    made("/api/activities", wrote);
+    let told = || -> Vec<(Value, Value)> {
+        focus(&server)
+            .iter()
+            .map(|item| (item["reasons"][0]["code"].clone(), item["suggestedAction"].clone()))
+            .collect()
+    };
+    let both = [(json!("inbound_unanswered"), json!("reply")), (json!("hot_lead"), json!("get_in_touch"))];
+    assert_eq!(told(), both);
+
+    let suppress = |email: &str, unit: Value| {
+        let body = json!({"email": email, "reason": "unsubscribe", "businessUnitId": unit});
+        server.admin().post("/api/suppressions", &body).expect(201)["suppression"]["id"].clone()
+    };
+    suppress("grace@navy.example", json!(server.house.other_unit));
+    suppress("ada@engine.example", json!(server.house.other_unit));
+    assert_eq!(told(), both, "another unit's suppressions do not bind this one");
+    let of_unit = suppress("grace@navy.example", unit.clone());
+    suppress("ADA@engine.example", Value::Null);
+    assert_eq!(told(), [], "there is no other way to the lead, and no answer can be sent to the contact");
+
+    server.rep().patch(&format!("/api/leads/{}", lead.as_str().unwrap()), &json!({"phone": "+1 555 0100"})).expect(200);
+    assert_eq!(told(), [(json!("hot_lead"), json!("call"))]);
+    server.admin().delete(&format!("/api/suppressions/{}", of_unit.as_str().unwrap())).expect(204);
+    assert_eq!(told(), [(json!("hot_lead"), json!("get_in_touch"))]);
+}

@@ -32,7 +32,10 @@ fn a_review_closes_an_open_deal() {
     ] {
         assert_eq!(server.manager().post(&review, &body).bad_fields(), [field]);
     }
-    assert_eq!(server.manager().post(&review, &json!({"reason": "x"})).refused(400), "unknown_member");
+    let unknown = server.manager().post(&review, &json!({"reason": "x"}));
+    let said = unknown.body["detail"].as_str().unwrap().to_owned();
+    assert!(said.contains("outcome, primaryReasonCode, notes, learned"), "{said}");
+    assert_eq!(unknown.refused(400), "unknown_member");
     assert_eq!(server.manager().get(&path).expect(200)["deal"]["status"], "open", "nothing is half done");
     let stale = server.manager().send("POST", &review, &[("if-match", "\"v9\"")], Some(&body));
     assert_eq!(stale.refused(412), "stale_version");
@@ -62,6 +65,61 @@ fn each_close_has_one_review_and_keeps_it() {
     let second = server.manager().post(&review, &won).expect(201)["winLossReview"].clone();
     assert_ne!(second["id"], first["id"]);
     assert_eq!(server.manager().get(&review).expect(200)["winLossReview"], second);
+}
+
+#[test]
+fn superseded_reviews_can_be_read() {
+    let server = Server::start();
+    let path = deal(server.rep(), json!({"title": "Acme"}));
+    let (review, all) = (format!("{path}/win-loss"), format!("{path}/win-loss/reviews"));
+    assert_eq!(server.rep().get(&all).expect(200), json!({"winLossReviews": [], "nextCursor": null}));
+    let lost = json!({"outcome": "lost", "primaryReasonCode": "price"});
+    let first = server.manager().post(&review, &lost).expect(201)["winLossReview"].clone();
+    assert_eq!((&first["supersedesId"], &first["supersededById"]), (&Value::Null, &Value::Null));
+    server.manager().patch(&path, &json!({"stageId": stage(&server, "Proposal")})).expect(200);
+    let past = server.rep().get(&all).expect(200)["winLossReviews"][0].clone();
+    assert!(past["supersededAt"].is_string() && past["supersededById"].is_null(), "{past}");
+    let won = json!({"outcome": "won", "primaryReasonCode": "relationship", "notes": "Second try"});
+    let second = server.manager().post(&review, &won).expect(201)["winLossReview"].clone();
+    assert_eq!(second["supersedesId"], first["id"]);
+
+    let listed = server.rep().get(&all).expect(200)["winLossReviews"].clone();
+    assert_eq!(listed[0], second);
+    let (old, new) = (&listed[1], &listed[0]["id"]);
+    assert_eq!((&old["id"], &old["outcome"], &old["supersededById"]), (&first["id"], &json!("lost"), new));
+    let page = server.rep().get(&format!("{all}?limit=1")).expect(200);
+    assert_eq!(page["winLossReviews"], json!([second]));
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let page = server.rep().get(&format!("{all}?limit=1&cursor={cursor}")).expect(200);
+    assert_eq!((&page["winLossReviews"][0]["id"], &page["nextCursor"]), (&first["id"], &Value::Null));
+
+    let other = deal(server.rep(), json!({"title": "Other"}));
+    let foreign = format!("{other}/win-loss/reviews?limit=1&cursor={cursor}");
+    assert_eq!(server.rep().get(&foreign).refused(400), "invalid_cursor");
+    assert_eq!(server.rep().get(&format!("{all}?outcome=won")).refused(400), "unknown_parameter");
+    server.admin().delete(&path).expect(204);
+    assert_eq!(server.rep().get(&all).refused(404), "not_found");
+}
+
+/// What a review says of the outcome is the status of the deal.
+#[test]
+fn reviews_are_not_for_those_who_may_not_see_how_deals_ended() {
+    let server = Server::governed();
+    let path = deal(server.admin(), json!({"title": "Acme", "ownerId": server.house.rep.id}));
+    let lost = json!({"outcome": "lost", "primaryReasonCode": "price"});
+    server.admin().post(&format!("{path}/win-loss"), &lost).expect(201);
+    for route in ["win-loss", "win-loss/reviews"] {
+        server.rep().get(&format!("{path}/{route}")).expect(200);
+    }
+    let policy = json!({"name": "Ends", "role": "SALES_REP", "action": "view_field", "resource": "deal",
+        "field": "status", "effect": "deny"});
+    server.admin().post("/api/policies", &policy).expect(201);
+    for route in ["win-loss", "win-loss/reviews"] {
+        let refused = server.rep().get(&format!("{path}/{route}"));
+        assert!(refused.body["detail"].as_str().unwrap().contains("Ends"), "{}", refused.body);
+        refused.expect(403);
+        server.manager().get(&format!("{path}/{route}")).expect(200);
+    }
 }
 
 #[test]
@@ -201,6 +259,50 @@ fn patterns_tell_what_goes_with_winning() {
         assert_eq!(reply.refused(400), "invalid_value", "{query}");
     }
     assert_eq!(server.rep().get("/api/deals/win-loss/patterns?ownerId=me").refused(400), "unknown_parameter");
+}
+
+#[test]
+fn competitors_meet_whatever_their_legal_form() {
+    let server = Server::start();
+    let past = Past::of(&server, &server.house.manager);
+    for names in [
+        json!(["Salesforce"]),
+        json!(["Salesforce"]),
+        json!(["SALESFORCE, Inc.", "salesforce.com"]),
+        json!(["Salesforce Inc"]),
+        json!(["salesforce.com", "Acme GmbH"]),
+        json!(["Acme Inc", "HubSpot"]),
+    ] {
+        let deal = past.deal(20.0, &json!({"title": "D"}));
+        let intel = json!({"competitors": names, "objections": ["Price too high Inc"]});
+        server.manager().put(&format!("/api/deals/{deal}/intel"), &intel).expect(200);
+        past.close(10.0, deal, "won", "best_price");
+    }
+    let seen = |query: &str| -> Vec<(String, u64)> {
+        let path = format!("/api/deals/win-loss/patterns{query}");
+        let groups = server.rep().get(&path).expect(200)["patterns"]["byCompetitor"].clone();
+        let told = |group: &Value| (group["key"].as_str().unwrap().to_owned(), group["n"].as_u64().unwrap());
+        groups.as_array().unwrap().iter().map(told).collect()
+    };
+    let counted =
+        |rows: &[(&str, u64)]| -> Vec<(String, u64)> { rows.iter().map(|(key, n)| ((*key).to_owned(), *n)).collect() };
+    assert_eq!(seen(""), counted(&[("salesforce", 5), ("acme", 2), ("hubspot", 1)]), "each deal counts once");
+    let apart = [
+        ("salesforce", 2),
+        ("salesforcecom", 2),
+        ("salesforceinc", 2),
+        ("acmegmbh", 1),
+        ("acmeinc", 1),
+        ("hubspot", 1),
+    ];
+    assert_eq!(seen("?exactNames=true"), counted(&apart));
+    let patterns = server.rep().get("/api/deals/win-loss/patterns").expect(200)["patterns"].clone();
+    let group = &patterns["byCompetitor"][0];
+    assert_eq!((&group["label"], &group["rate"]), (&json!("Salesforce"), &json!(1.0)));
+    assert_eq!(group["spellings"], json!(["Salesforce", "salesforce.com", "SALESFORCE, Inc.", "Salesforce Inc"]));
+    assert_eq!(patterns["byObjection"][0]["key"], json!("pricetoohighinc"), "an objection has no legal form");
+    assert_eq!(patterns["byReason"][0].get("spellings"), None);
+    assert_eq!(server.rep().get("/api/deals/win-loss/patterns?exactNames=x").refused(400), "invalid_value");
 }
 
 #[test]

@@ -86,11 +86,17 @@ fn the_worked_example_comes_out_to_the_cent() {
     let amounts = ["pipelineValue", "expectedValue", "probableValue"].map(|name| seen[name].to_string());
     assert_eq!(amounts, ["175000", "50000", "66102.94"]);
     assert_eq!((&seen["dealsCount"], &seen["currency"], &seen["complete"]), (&json!(3), &json!("USD"), &json!(true)));
-    assert_eq!(seen["distribution"], json!({"p10": 0, "p50": 50000, "p90": 150000, "mean": 66102.94}));
+    let told = ["p10", "p50", "p90", "mean", "step"].map(|name| seen["distribution"][name].to_string());
+    assert_eq!(told, ["0", "50000", "150000", "66102.94", "25000"]);
+    assert_eq!(seen["distribution"]["method"], json!("exact"));
+    assert!(seen["distribution"]["citation"].as_str().unwrap().contains("Biscarri"), "{}", seen["distribution"]);
+    assert_eq!(seen["unconfiguredStages"], json!([]));
     let in_stage = &seen["dealsByStage"][q.as_str().unwrap()];
     assert_eq!((&in_stage["stageName"], &in_stage["count"]), (&json!("Qualification"), &json!(1)));
     assert_eq!(in_stage["probableValue"].to_string(), "32352.94");
     assert_eq!((&in_stage["conversionRate"], &in_stage["sampleSize"]), (&json!(0.3235), &json!(7)));
+    assert_eq!((&in_stage["low"], &in_stage["high"]), (&json!(0.1545), &json!(0.5168)), "Beta(5.5, 11.5)");
+    assert_eq!((&in_stage["ageExtrapolated"], &in_stage["horizonTruncated"]), (&json!(false), &json!(false)));
 
     let rates = server.rep().get("/api/forecasting/conversion-rates").expect(200);
     assert!(rates["computedAt"].is_string());
@@ -102,6 +108,7 @@ fn the_worked_example_comes_out_to_the_cent() {
     assert!(
         rate["low"].as_f64() < rate["smoothedRate"].as_f64() && rate["smoothedRate"].as_f64() < rate["high"].as_f64()
     );
+    assert_eq!(rate["horizonTruncated"], json!(false), "whoever was watched longest was won: nothing is open");
     assert_eq!(rates["conversionRates"][3]["rate"], Value::Null, "nobody came to the negotiation");
     let insufficient = |n: usize| rates["conversionRates"][n]["insufficientData"].clone();
     assert_eq!((insufficient(0), insufficient(3)), (json!(false), json!(true)));
@@ -118,6 +125,49 @@ fn the_worked_example_comes_out_to_the_cent() {
     assert_eq!(facts, [100_000, 1, 1]);
     assert_eq!(period("startDate=2027-02-01")["forecast"]["pipelineValue"], json!(50_000));
     assert_eq!(period("endDate=2026-12-31")["forecast"]["dealsCount"], json!(0));
+}
+
+/// A stage for which nobody has set a probability, and a deal that stands longer than history reaches.
+#[test]
+fn what_a_forecast_goes_by_is_told() {
+    let server = Server::start();
+    let stages = json!([{"name": "Talk"}, {"name": "Won", "kind": "won"}, {"name": "Lost", "kind": "lost"}]);
+    let made = server.admin().post("/api/pipelines", &json!({"name": "Second", "stages": stages})).expect(201);
+    let (pipeline, talk) = (made["pipeline"]["id"].clone(), made["pipeline"]["stages"][0].clone());
+    assert_eq!(talk["probability"], Value::Null, "nobody has set one");
+    let past = Past::of(&server, &server.house.manager);
+    let members = |value: u64| json!({"title": "T", "pipelineId": pipeline, "stageId": talk["id"], "value": value});
+    past.deal(40.0, &members(1_000));
+    past.deal(0.0, &members(3_000));
+    let path = format!("/api/forecasting/pipeline?pipelineId={}", pipeline.as_str().unwrap());
+    let ask = || server.rep().get(&path).expect(200)["forecast"].clone();
+    let seen = ask();
+    let named = json!([{"pipelineId": pipeline, "stageId": talk["id"], "stageName": "Talk"}]);
+    assert_eq!(seen["unconfiguredStages"], named);
+    assert_eq!((&seen["expectedValue"], &seen["probableValue"]), (&json!(2_000), &json!(2_000)), "Jeffreys, never 0");
+    let in_stage = |seen: &Value| seen["dealsByStage"][talk["id"].as_str().unwrap()].clone();
+    assert_eq!(in_stage(&seen)["probability"], Value::Null);
+    assert_eq!(
+        (&in_stage(&seen)["ageExtrapolated"], &in_stage(&seen)["ageExtrapolatedDealsCount"]),
+        (&json!(true), &json!(1))
+    );
+    assert_eq!(in_stage(&seen)["horizonTruncated"], json!(true));
+
+    probability(server.manager(), &pipeline, &talk["id"], json!(0)).expect(200);
+    let seen = ask();
+    assert_eq!((&seen["unconfiguredStages"], &seen["expectedValue"]), (&json!([]), &json!(0)), "somebody has said 0");
+    let cleared = server.manager().patch(
+        &format!("/api/pipelines/{}/stages/{}", pipeline.as_str().unwrap(), talk["id"].as_str().unwrap()),
+        &json!({"probability": null}),
+    );
+    assert_eq!(cleared.expect(200)["stage"]["probability"], Value::Null);
+    assert_eq!(ask()["unconfiguredStages"], named);
+
+    let won = &made["pipeline"]["stages"][1]["id"];
+    let settled = probability(server.manager(), &pipeline, won, json!(0.4));
+    let said = settled.body["errors"][0]["message"].as_str().unwrap().to_owned();
+    assert_eq!(settled.bad_fields(), ["probability"]);
+    assert!(said.contains("always 1") && said.contains("won"), "{said}");
 }
 
 #[test]
@@ -157,7 +207,8 @@ fn currencies_are_never_added_up_and_own_probabilities_count() {
     assert_eq!(seen["unconverted"], json!([{"currency": "EUR", "dealsCount": 1, "pipelineValue": 70}]));
     let empty = server.with(&server.house.stranger.token).get("/api/forecasting/pipeline").expect(200);
     assert_eq!((&empty["forecast"]["dealsCount"], &empty["forecast"]["pipelineValue"]), (&json!(0), &json!(0)));
-    assert_eq!(empty["forecast"]["distribution"], json!({"p10": 0, "p50": 0, "p90": 0, "mean": 0}));
+    let won = ["p10", "p50", "p90", "mean"].map(|name| empty["forecast"]["distribution"][name].clone());
+    assert_eq!(won, [0, 0, 0, 0].map(|nothing| json!(nothing)));
 }
 
 #[test]

@@ -72,6 +72,18 @@ fn exchange_rates_are_written_by_managers_and_tell_their_past() {
             vec!["exchangeRates[0].effectiveOn", "exchangeRates[1].effectiveOn", "exchangeRates[1].fromCurrency"],
         ),
         (json!([rate("EURO", "2025-01-01", json!(1))]), vec!["exchangeRates[0].fromCurrency"]),
+        (
+            json!([
+                rate("EUR", "2025-03-01", json!(1)),
+                rate("EUR", "2025-03-02", json!(1)),
+                rate("EUR", "2025-03-01", json!(2))
+            ]),
+            vec!["exchangeRates[2].effectiveOn"],
+        ),
+        (
+            json!([rate("EUR", "2025-03-01", json!(1)), rate("EUR", "2025-03-01", json!(null))]),
+            vec!["exchangeRates[1].effectiveOn"],
+        ),
         (json!("none"), vec!["exchangeRates"]),
         (json!([1]), vec!["exchangeRates"]),
     ] {
@@ -231,6 +243,10 @@ fn the_way_between_two_days_adds_up() {
         (&before["takenUntilOn"], &before["waterfall"], &before["days"]),
         (&Value::Null, &Value::Null, &json!([]))
     );
+    assert_eq!(before["awaited"]["reason"], json!("none_taken_yet"));
+    let next_at: chrono::DateTime<chrono::Utc> = before["awaited"]["nextAt"].as_str().unwrap().parse().unwrap();
+    assert!(next_at > past.now && next_at <= past.now + TimeDelta::days(2), "{next_at}");
+    assert_eq!(before["awaited"]["nextOn"], json!(next_at.date_naive().pred_opt().unwrap()), "the zone is UTC");
 
     let take =
         || server.door.system_write(organization(server.admin()), clock::now(), deal_snapshots::take_all).unwrap();

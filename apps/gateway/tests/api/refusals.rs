@@ -148,9 +148,21 @@ fn figures_leave_out_what_they_would_tell_of_a_hidden_field() {
         ("deal_intel", "competitors", patterns, "patterns", &["byCompetitor"] as &[&str]),
         ("deal_intel", "objections", patterns, "patterns", &["byObjection"]),
         ("deal", "value", patterns, "patterns", &["bySize"]),
-        ("deal", "stageId", forecast, "forecast", &["expectedValue", "probableValue", "distribution", "dealsByStage"]),
-        ("deal", "probability", forecast, "forecast", &["expectedValue", "probableValue", "distribution"]),
-        ("deal", "pipelineId", forecast, "forecast", &["dealsByStage"]),
+        (
+            "deal",
+            "stageId",
+            forecast,
+            "forecast",
+            &["expectedValue", "probableValue", "distribution", "dealsByStage", "unconfiguredStages"],
+        ),
+        (
+            "deal",
+            "probability",
+            forecast,
+            "forecast",
+            &["expectedValue", "probableValue", "distribution", "unconfiguredStages"],
+        ),
+        ("deal", "pipelineId", forecast, "forecast", &["dealsByStage", "unconfiguredStages"]),
     ] {
         let answer = seen_without(kind, field, path).expect(200)[name].clone();
         assert_eq!(answer["maskedFields"], json!(withheld), "{kind}.{field}");

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use super::Deal;
+use super::{Deal, entities::entity_key};
 use crate::{
     Error, Id, Patch, Result, Tx,
     change::{Change, Draft},
@@ -20,7 +20,6 @@ use crate::{
     record_rows,
     schema::deal_intel,
     select::Condition,
-    text,
 };
 
 /// What is known about a deal.
@@ -94,14 +93,6 @@ impl Record for DealIntel {
         Field::new("nextStepCommitment", "next_step_commitment", FieldKind::LongText),
     ];
     record_rows!(DealIntelFields, deal_intel);
-}
-
-/// Names an entity that people spell in several ways: `Hub Spot` and `hubspot`, `Price too high` and `price too high!`.
-/// Two texts with the same key are counted as one.
-pub fn entity_key(spelling: &str) -> String {
-    let folded = text::fold(spelling);
-    let key: String = folded.chars().filter(|c| c.is_alphanumeric()).collect();
-    if key.is_empty() { folded } else { key }
 }
 
 fn entities(spellings: &[String]) -> Result<(), ValidationError> {
@@ -197,20 +188,6 @@ fn known(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<Option<DealIntel>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spellings_of_one_thing_share_a_key() {
-        for (a, b) in [
-            ("HubSpot", "hub spot"),
-            ("Price too high", "price  too high!"),
-            ("Café Crème", "CAFE-CREME"),
-            ("???", " ??? "),
-        ] {
-            assert_eq!(entity_key(a), entity_key(b), "{a} and {b}");
-        }
-        assert_ne!(entity_key("Acme Inc"), entity_key("Acme GmbH"));
-        assert_ne!(entity_key("???"), entity_key("!"));
-    }
 
     #[test]
     fn a_list_names_each_thing_once() {

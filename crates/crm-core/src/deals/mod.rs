@@ -28,6 +28,7 @@ use crate::{
     users::User,
 };
 
+pub mod entities;
 pub mod intel;
 pub mod reviews;
 pub mod rules;

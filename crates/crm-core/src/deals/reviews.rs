@@ -7,10 +7,11 @@ use utoipa::ToSchema;
 
 use super::{Deal, rules};
 use crate::{
-    Error, FieldError, Id, Patch, Result, Tx, bodies,
+    Error, FieldError, Id, Page, Patch, Result, Tx, bodies,
     change::FieldDiff,
+    cursor, filters,
     gate::{Action, Ask},
-    patch,
+    masks, patch,
     proposals::{Proposal, proposing},
     reason_codes,
     record::Record,
@@ -41,6 +42,10 @@ pub struct WinLossReview {
     pub created_at: DateTime<Utc>,
     /// Since when it is past, because the deal was opened again.
     pub superseded_at: Option<DateTime<Utc>>,
+    /// The review of an earlier close whose place it takes.
+    pub supersedes_id: Option<Id<WinLossReview>>,
+    /// The review that has taken its place; nothing while the deal has not closed again, or has no review of that close.
+    pub superseded_by_id: Option<Id<WinLossReview>>,
 }
 
 /// A review as a request brings it.
@@ -66,11 +71,48 @@ pub const MEMBER: &str = "winLossReview";
 /// an earlier close is not taken for it.
 ///
 /// # Errors
-/// [`Error::NotFound`] where there is no such deal, or no review of its last close.
+/// [`Error::NotFound`] where there is no such deal, or no review of its last close; [`Error::Forbidden`] where the status of
+/// deals is hidden, which a review tells.
 pub fn read(tx: &mut Tx<'_>, id: Id<Deal>) -> Result<WinLossReview> {
     let deal = super::see(tx, id)?;
+    masks::check_use::<Deal>(tx.ctx, "status")?;
+    of_last_close(tx, &deal)
+}
+
+/// A page of all reviews of a deal, the latest first: the present one, and those that were superseded when the deal was opened
+/// again. `limit` and `cursor` are read of `query`.
+///
+/// # Errors
+/// As [`read`]; [`Error::Malformed`] for a cursor or a limit that does not fit.
+pub fn list(tx: &mut Tx<'_>, id: Id<Deal>, query: &[(String, String)]) -> Result<Page<WinLossReview>> {
+    let deal = super::see(tx, id)?;
+    masks::check_use::<Deal>(tx.ctx, "status")?;
+    let named = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let limit = named("limit").map_or(Ok(cursor::USUAL), cursor::limit)?;
+    let list = cursor::fingerprint(tx.ctx, &format!("win_loss_reviews of {}", deal.id), query);
+    let position = named("cursor").map(|text| cursor::open(&list, text)).transpose()?;
+    let before = position.as_ref().and_then(|position| Some((filters::instant(position.v.as_deref()?)?, position.i)));
+    let rows = tx.from(win_loss_reviews::table).with(|rows| {
+        let (created_at, review_id) = (win_loss_reviews::created_at, win_loss_reviews::id);
+        let mut rows = rows
+            .filter(win_loss_reviews::deal_id.eq(deal.id))
+            .order((created_at.desc(), review_id.desc()))
+            .limit(limit + 1)
+            .select(WinLossReview::as_select())
+            .into_boxed();
+        if let Some((at, last)) = before {
+            rows =
+                rows.filter(created_at.lt(at).or(created_at.eq(at).and(review_id.lt(Id::<WinLossReview>::from(last)))));
+        }
+        rows
+    });
+    let reviews = rows.all(tx)?;
+    cursor::cut(&list, limit, reviews, |review| (review.created_at, review.id.uuid()))
+}
+
+fn of_last_close(tx: &mut Tx<'_>, deal: &Deal) -> Result<WinLossReview> {
     let last_closed = deal.fields.episode - i32::from(deal.fields.status == "open");
-    let latest = latest(tx, &deal)?.filter(|(_, episode)| *episode == last_closed);
+    let latest = latest(tx, deal)?.filter(|(_, episode)| *episode == last_closed);
     latest.map(|(review, _)| review).ok_or(Error::NotFound)
 }
 
@@ -105,7 +147,8 @@ pub fn create(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, mut patch: Patc
     patch.members.insert(MEMBER.into(), Value::Object(patch::object(&review)?));
     let body = patch.body();
     proposing(super::update(tx, deal.id, patch), |proposal| proposal.by(body)).map_err(unprefixed)?;
-    read(tx, deal.id)
+    let closed = super::see(tx, deal.id)?;
+    of_last_close(tx, &closed)
 }
 
 /// A close that has to be approved, with what its review says: who decides about it decides about both.
@@ -220,8 +263,9 @@ fn text_errors(review: &ReviewInput) -> Vec<FieldError> {
     errors
 }
 
-/// Keeps the review of a deal that is closed.
+/// Keeps the review of a deal that is closed. It takes the place of the one before, which is told of it.
 pub(super) fn record(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, at: DateTime<Utc>) -> Result<WinLossReview> {
+    let before = if deal.fields.episode > 1 { latest(tx, deal)?.map(|(review, _)| review.id) } else { None };
     let written = WinLossReview {
         id: Id::new(),
         deal_id: deal.id,
@@ -232,10 +276,12 @@ pub(super) fn record(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, at: Date
         created_by: tx.ctx.actor.user(),
         created_at: at,
         superseded_at: None,
+        supersedes_id: before,
+        superseded_by_id: None,
     };
     tx.sql::<st::Integer>(
         "INSERT INTO win_loss_reviews (organization_id, id, deal_id, episode, outcome, primary_reason_code, notes, \
-         learned, created_by, created_at) VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
+         learned, created_by, created_at, supersedes_id) VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
     )
     .with(|s| {
         s.bind(written.id)
@@ -247,8 +293,16 @@ pub(super) fn record(tx: &mut Tx<'_>, deal: &Deal, review: ReviewInput, at: Date
             .bind(written.learned.as_deref())
             .bind(written.created_by)
             .bind(written.created_at)
+            .bind(written.supersedes_id)
     })
     .run(tx)?;
+    if let Some(before) = before {
+        tx.sql::<st::Integer>(
+            "UPDATE win_loss_reviews SET superseded_by_id = {} WHERE organization_id = {org} AND id = {}",
+        )
+        .with(|s| s.bind(written.id).bind(before))
+        .run(tx)?;
+    }
     Ok(written)
 }
 

@@ -1,6 +1,6 @@
 //! Snoozing a stale deal: it is not told of until an instant. A change of the deal like any other, so its field history tells
 //! who snoozed it until when, and why.
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 
 use super::Deal;
 use crate::{Error, FieldError, Id, Patch, Result, Tx, change::Change};
@@ -32,7 +32,10 @@ pub fn set(tx: &mut Tx<'_>, deal: Deal, until: DateTime<Utc>, reason: &str, mut 
     let (now, reason) = (tx.ctx.now, reason.trim());
     let mut errors = Vec::new();
     if until <= now || until > now + LONGEST {
-        errors.push(FieldError::new("until", "range", "An instant to come, at most a year ahead."));
+        let [first, last] = [now, now + LONGEST].map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let message =
+            format!("Must be after {first}, which is now, and not after {last}, {} days ahead.", LONGEST.num_days());
+        errors.push(FieldError::new("until", "range", message));
     }
     errors.extend(checked_reason(reason).err());
     if !errors.is_empty() {

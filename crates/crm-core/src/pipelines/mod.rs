@@ -95,7 +95,7 @@ pub(crate) fn seed(tx: &mut Tx<'_>) -> Result<()> {
     let draft = Draft::<Pipeline>::over(tx, pipeline, Patch::default())?;
     let pipeline = tx.permit_new(draft)?.insert(tx)?;
     for (position, (name, kind, percent, rotten_after_days)) in (1..).zip(FIRST_STAGES) {
-        let probability = Money::new(rust_decimal::Decimal::new(percent, 2)).unwrap_or_default();
+        let probability = Money::new(rust_decimal::Decimal::new(percent, 2));
         let (name, kind) = (name.to_owned(), kind.to_owned());
         let fields =
             StageFields { pipeline_id: pipeline.id, name, position, probability, kind, ..StageFields::default() };

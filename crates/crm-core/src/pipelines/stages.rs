@@ -53,10 +53,11 @@ pub struct StageFields {
     /// Its place, from 1. A new stage goes to the end of the open ones.
     #[serde(default)]
     pub position: i32,
-    /// How likely its deals are won, 0 to 1: 1 in won stages and 0 in lost ones.
+    /// How likely its deals are won, 0 to 1: 1 in won stages and 0 in lost ones. Null in an open stage for which nobody has set
+    /// it: forecasts then go by what became of earlier deals.
     #[validate(custom(function = crate::pipelines::probability))]
-    #[schema(value_type = f64, minimum = 0, maximum = 1)]
-    pub probability: Money,
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1)]
+    pub probability: Option<Money>,
     /// `open`, or `won` or `lost`, where deals end.
     #[schema(value_type = StageKind)]
     pub kind: String,
@@ -86,7 +87,7 @@ impl Default for StageFields {
             pipeline_id: Id::default(),
             name: String::new(),
             position: 0,
-            probability: Money::ZERO,
+            probability: None,
             kind: "open".into(),
             rotten_after_days: None,
             max_days_in_stage: None,
@@ -160,7 +161,7 @@ pub(super) fn insert_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, patch: Patch
     let base = StageFields { pipeline_id: pipeline, ..StageFields::default() };
     let mut draft = Draft::<Stage>::over(tx, base, patch)?;
     let kind = draft.fields().kind.clone();
-    draft.amend(|fields| fields.probability = fixed_probability(&kind).unwrap_or(fields.probability));
+    draft.amend(|fields| fields.probability = fixed_probability(&kind).or(fields.probability));
     let behind = stages.iter().filter(|s| kind != "open" || s.fields.kind == "open").map(|s| s.fields.position).max();
     let position = behind.unwrap_or(0) + 1;
     draft.amend(|fields| fields.position = position);
@@ -230,7 +231,7 @@ pub fn update_stage(tx: &mut Tx<'_>, pipeline: Id<Pipeline>, id: Id<Stage>, patc
     let stage = lock_stage(tx, pipeline, id)?;
     let mut change = Change::new(tx, stage, patch)?;
     if let Some(fixed) = fixed_probability(&change.after().kind) {
-        change.amend(|fields| fields.probability = fixed)?;
+        change.amend(|fields| fields.probability = Some(fixed))?;
     }
     let kind_changes = change.touches("kind");
     let permitted = tx.permit(change)?;

@@ -38,6 +38,13 @@ pub fn moved(quantile: f64, mean: f64, deviation: f64, common_error: f64) -> f64
     mean + (quantile - mean) * wider
 }
 
+/// Two outer quantiles, moved apart as [`moved`] does, never closer together than they were, and within what can be won at all.
+#[must_use]
+pub fn moved_apart([low, high]: [f64; 2], [mean, deviation]: [f64; 2], common_error: f64, total: f64) -> [f64; 2] {
+    let at = |quantile: f64| moved(quantile, mean, deviation, common_error);
+    [at(low).min(low).clamp(0.0, total), at(high).max(high).clamp(0.0, total)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +68,14 @@ mod tests {
         }
         assert_eq!(moved(70.0, 100.0, 30.0, 0.0), 70.0);
         assert_eq!(moved(100.0, 100.0, 0.0, 0.4), 100.0, "a certain sum has no shape to widen");
+    }
+
+    #[test]
+    fn an_interval_never_shrinks_and_stays_within_what_can_be_won() {
+        assert_eq!(moved_apart([70.0, 130.0], [100.0, 30.0], 0.4, 1_000.0), [50.0, 150.0]);
+        assert_eq!(moved_apart([10.0, 130.0], [100.0, 30.0], 0.4, 140.0), [0.0, 140.0]);
+        // A rare win: nine times in ten nothing comes, and the mean lies above that.
+        assert_eq!(moved_apart([0.0, 5.0], [10.0, 30.0], 4.0, 100.0)[1], 5.0);
     }
 
     proptest! {

@@ -112,6 +112,10 @@ pub struct Backtest {
     pub likely_coverage_80: Option<f64>,
     /// The error that the forecasts have in common, see [`misses::common_error`].
     pub common_error: Option<f64>,
+    /// The mean ranked score of the distributions over points with open deals, in major units, see [`scores::crps`].
+    pub crps: Option<f64>,
+    /// The mean pinball losses of their deciles .1, .5 and .9, in major units, see [`scores::pinball`].
+    pub pinball: Option<[f64; 3]>,
     /// The estimator with the smallest Brier score; the plainest at a tie.
     pub winner: Option<Estimator>,
 }
@@ -140,16 +144,31 @@ where
     let coverage_80 = coverage(&points, |point| Some([point.deciles[0], point.deciles[2]]));
     let likely_coverage_80 = coverage(&points, |point| point.likely);
     let common_error = misses::common_error(&points.iter().filter_map(Point::miss).collect::<Vec<_>>());
+    let crps = scores::mean(judged_points(&points).map(|point| point.crps));
+    let pinball = pinball(&points);
     let by_brier = scores.iter().filter_map(|(way, score)| Some((*way, score.brier?)));
     let winner = by_brier.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(way, _)| way);
-    Ok(Backtest { points, scores, coverage_80, likely_coverage_80, common_error, winner })
+    Ok(Backtest { points, scores, coverage_80, likely_coverage_80, common_error, crps, pinball, winner })
 }
 
-/// The share of points whose actual value lay within their interval. Of an empty pipeline everybody knows what will be
-/// won.
+/// The points that say anything: of an empty pipeline everybody knows what will be won.
+fn judged_points(points: &[Point]) -> std::vec::IntoIter<&Point> {
+    points.iter().filter(|point| point.deals_count > 0).collect::<Vec<_>>().into_iter()
+}
+
+/// The mean losses of the deciles.
+fn pinball(points: &[Point]) -> Option<[f64; 3]> {
+    const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
+    let loss = |at: usize| {
+        let of = |point: &Point| scores::pinball(LEVELS[at], float(point.deciles[at]), float(point.actual_value));
+        scores::mean(judged_points(points).map(of))
+    };
+    Some([loss(0)?, loss(1)?, loss(2)?])
+}
+
+/// The share of points whose actual value lay within their interval.
 fn coverage(points: &[Point], interval: impl Fn(&Point) -> Option<[Decimal; 2]>) -> Option<f64> {
-    let judged = points.iter().filter(|point| point.deals_count > 0);
-    let (intervals, outcomes): (Vec<_>, Vec<_>) = judged
+    let (intervals, outcomes): (Vec<_>, Vec<_>) = judged_points(points)
         .filter_map(|point| Some((interval(point)?, point)))
         .map(|([low, high], point)| ((float(low), float(high)), float(point.actual_value)))
         .unzip();
@@ -166,11 +185,10 @@ impl Point {
     /// The outer deciles with an error that all deals have in common, within what stands in the pipeline.
     fn moved_apart(&self, common_error: f64, digits: u32) -> Option<[Decimal; 2]> {
         let (mean, deviation) = self.moments;
-        let moved = |decile: Decimal| {
-            let at = misses::moved(float(decile), mean, deviation, common_error);
-            Decimal::from_f64_retain(at.clamp(0.0, float(self.pipeline_value))).map(|at| at.round_dp(digits))
-        };
-        Some([moved(self.deciles[0])?, moved(self.deciles[2])?])
+        let outer = [float(self.deciles[0]), float(self.deciles[2])];
+        let [low, high] = misses::moved_apart(outer, [mean, deviation], common_error, float(self.pipeline_value));
+        let amount = |at: f64| Decimal::from_f64_retain(at).map(|at| at.round_dp(digits));
+        Some([amount(low)?, amount(high)?])
     }
 }
 

@@ -126,7 +126,7 @@ fn over_actuals(forecasts: &[f64], actuals: &[f64], error: impl Fn(f64, f64) -> 
     (total != 0.0).then(|| errors / total)
 }
 
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
+pub(super) fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
     let count = values.len();
     (count > 0).then(|| values.sum::<f64>() / count as f64)
 }

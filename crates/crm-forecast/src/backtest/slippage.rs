@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{NaiveDate, TimeDelta, TimeZone};
+use chrono::{DateTime, NaiveDate, TimeDelta, TimeZone, Utc};
 
 use crate::histories::{Change, Event, state_at};
 use crate::probability::{Belief, Prior};
@@ -27,11 +27,51 @@ pub struct OnTime {
     pub belief: Belief,
 }
 
+/// How the deals of some closes slipped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slippage {
+    /// Days from the stated to the actual close on average.
+    pub mean_days: f64,
+    /// Days that half of the deals slipped at most.
+    pub median_days: f64,
+    /// Closes on time among all.
+    pub all: OnTime,
+    /// The same by the number of pushes.
+    pub by_pushes: BTreeMap<u32, OnTime>,
+}
+
+/// Sums up how deals slipped; `None` where none did close against a stated day. Deals that were pushed `most_pushes` times or
+/// more are told together.
+#[must_use]
+pub fn slippage(slips: &[Slip], most_pushes: u32) -> Option<Slippage> {
+    let capped: Vec<Slip> = slips.iter().map(|slip| Slip { pushes: slip.pushes.min(most_pushes), ..*slip }).collect();
+    let unpushed: Vec<Slip> = slips.iter().map(|slip| Slip { pushes: 0, ..*slip }).collect();
+    let mut days: Vec<i64> = slips.iter().map(|slip| slip.days).collect();
+    days.sort_unstable();
+    let middle = days.len().checked_sub(1)?;
+    Some(Slippage {
+        mean_days: days.iter().sum::<i64>() as f64 / days.len() as f64,
+        median_days: (days[middle / 2] + days[middle.div_ceil(2)]) as f64 / 2.0,
+        all: *on_time_by_pushes(&unpushed).get(&0)?,
+        by_pushes: on_time_by_pushes(&capped),
+    })
+}
+
+/// When a deal closed last, whatever came then.
+#[must_use]
+pub fn last_closed_at<S>(events: &[Event<S>]) -> Option<DateTime<Utc>> {
+    last_close(events).map(|at| events[at].recorded_at)
+}
+
+fn last_close<S>(events: &[Event<S>]) -> Option<usize> {
+    events.iter().rposition(|event| matches!(event.change, Change::Won | Change::Lost))
+}
+
 /// The slip of a deal's last close against the day that was stated `lead_days` before it; `None` for a deal that did not
 /// close or had no day stated then. Days are those of `zone`.
 #[must_use]
 pub fn slip<S: Clone, Z: TimeZone>(events: &[Event<S>], lead_days: u16, zone: &Z) -> Option<Slip> {
-    let last = events.iter().rposition(|event| matches!(event.change, Change::Won | Change::Lost))?;
+    let last = last_close(events)?;
     let closed_at = events[last].recorded_at;
     let stated_at = closed_at.checked_sub_signed(TimeDelta::days(i64::from(lead_days)))?;
     let stated = state_at(events, stated_at)?.expected_close_on?;
@@ -70,7 +110,7 @@ pub fn pushes<S>(events: &[Event<S>]) -> u32 {
 mod tests {
     use super::*;
     use crate::histories::tests::on;
-    use chrono::{FixedOffset, Utc};
+    use chrono::FixedOffset;
 
     fn history(stated: &[(u32, u32, u32)], end: Change<char>) -> Vec<Event<char>> {
         let day = |n: u32| NaiveDate::from_yo_opt(2025, n);
@@ -100,6 +140,20 @@ mod tests {
         assert_eq!(slip(&history(&[(1, 1, 80)], Change::Moved('P')), 30, &Utc), None);
         let west = FixedOffset::west_opt(3600).unwrap();
         assert_eq!(slip(&history(&[(1, 1, 80)], Change::Lost), 30, &west).map(|slip| slip.days), Some(10));
+    }
+
+    #[test]
+    fn slips_are_summed_up() {
+        assert_eq!(slippage(&[], 2), None);
+        let slips = [(0, 0), (-3, 0), (5, 1), (20, 7), (9, 2)].map(|(days, pushes)| Slip { days, pushes });
+        let seen = slippage(&slips, 2).unwrap();
+        assert_eq!((seen.mean_days, seen.median_days), (6.2, 5.0));
+        assert_eq!((seen.all.on_time, seen.all.closed), (2, 5));
+        let told: Vec<_> = seen.by_pushes.iter().map(|(pushes, it)| (*pushes, it.on_time, it.closed)).collect();
+        assert_eq!(told, [(0, 2, 2), (1, 0, 1), (2, 0, 2)], "two pushes and more are told together");
+        assert_eq!(slippage(&slips[..2], 2).unwrap().median_days, -1.5);
+        assert_eq!(last_closed_at(&history(&[(1, 1, 80)], Change::Lost)), Some(on(4, 1)));
+        assert_eq!(last_closed_at(&history(&[(1, 1, 80)], Change::Moved('P'))), None);
     }
 
     #[test]

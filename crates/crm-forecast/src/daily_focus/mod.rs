@@ -98,6 +98,8 @@ pub enum Action {
     PrepareMeeting,
     /// Get in touch with the buyer again.
     GetInTouch,
+    /// Call: the mail address is suppressed.
+    Call,
     /// Write down why the deal was won or lost.
     WriteReview,
     /// Approve the request or reject it.
@@ -136,8 +138,10 @@ pub struct Candidate<I, E> {
     /// What a masked reader may not infer; absent for leads and tasks, or for everything where the reader may not see
     /// values.
     pub figures: Option<Figures>,
-    /// True when mail to the item's only addresses is suppressed: then an answer is no reason.
+    /// True when mail to the item's only address is suppressed: then an answer is no reason, and nobody is told to write.
     pub is_mail_suppressed: bool,
+    /// True when there is a telephone number to call instead.
+    pub has_phone: bool,
     /// True when the item's processing is restricted or a person snoozed it: it is left out.
     pub is_excluded: bool,
     /// Counts the changes of the item's record.
@@ -167,6 +171,7 @@ impl<I, E> Candidate<I, E> {
             is_review_missing: false,
             figures: None,
             is_mail_suppressed: false,
+            has_phone: false,
             is_excluded: false,
             version: 0,
             touched_at: None,
@@ -227,7 +232,7 @@ fn item<I: Clone, E: Clone>(
     today: NaiveDate,
 ) -> Option<FocusItem<I, E>> {
     let reasons = reasons::reasons(candidate, sorted_values, today);
-    let action = reasons::action(reasons.first()?.code);
+    let action = reasons::action(reasons.first()?.code, candidate);
     let score = reasons.iter().map(|reason| reason.points).sum::<u32>().min(MAX_SCORE);
     Some(FocusItem { id: candidate.id.clone(), score, reasons, action })
 }

@@ -92,9 +92,10 @@ fn too_long_in_stage<I, E>(candidate: &Candidate<I, E>) -> Option<Reason<E>> {
 /// Reasons that lie in people who wait.
 fn about_others<I, E>(candidate: &Candidate<I, E>) -> [Option<Reason<E>>; 2] {
     [
-        candidate.hot_lead_score.map(|score| {
-            let text = format!("A lead with a score of {score} waits for somebody to get in touch.");
-            reason(ReasonCode::HotLead, 30, text)
+        candidate.hot_lead_score.filter(|_| !candidate.is_mail_suppressed || candidate.has_phone).map(|score| {
+            let how =
+                if candidate.is_mail_suppressed { "call; its mail address is suppressed" } else { "get in touch" };
+            reason(ReasonCode::HotLead, 30, format!("A lead with a score of {score} waits for somebody to {how}."))
         }),
         candidate.decision_awaited_days.map(|days| {
             let text = match days {
@@ -168,7 +169,14 @@ impl Rank {
     }
 }
 
-pub(super) fn action(strongest: ReasonCode) -> Action {
+pub(super) fn action<I, E>(strongest: ReasonCode, candidate: &Candidate<I, E>) -> Action {
+    match wanted(strongest) {
+        Action::GetInTouch if candidate.is_mail_suppressed && candidate.has_phone => Action::Call,
+        wanted => wanted,
+    }
+}
+
+fn wanted(strongest: ReasonCode) -> Action {
     match strongest {
         ReasonCode::TaskOverdue | ReasonCode::TaskDueToday => Action::DoTask,
         ReasonCode::InboundUnanswered => Action::Reply,

@@ -125,6 +125,23 @@ fn excluded_items_and_suppressed_mail_are_left_out() {
     assert_eq!(score_of_first(plain), None);
 }
 
+#[test]
+fn nobody_is_told_to_write_to_a_suppressed_address() {
+    let lead = Candidate { figures: None, hot_lead_score: Some(90), ..candidate(1, 0) };
+    let first = |candidate: Candidate<u32, &'static str>| {
+        let item = daily_focus(&[candidate], today()).into_iter().next()?;
+        Some((item.action, item.reasons[0].text.contains("suppressed")))
+    };
+    assert_eq!(first(lead.clone()), Some((Action::GetInTouch, false)));
+    let suppressed = Candidate { is_mail_suppressed: true, ..lead };
+    assert_eq!(first(suppressed.clone()), None, "there is no other way");
+    let with_phone = Candidate { has_phone: true, ..suppressed };
+    assert_eq!(first(with_phone.clone()), Some((Action::Call, true)));
+    let stale = Candidate { hot_lead_score: None, untouched_days: Some(20), ..with_phone };
+    assert_eq!(first(stale.clone()), Some((Action::Call, false)));
+    assert_eq!(first(Candidate { has_phone: false, ..stale }), Some((Action::GetInTouch, false)));
+}
+
 /// What presses for a candidate now, taken off the list.
 fn dismissed(candidate: &Candidate<u32, &'static str>) -> Candidate<u32, &'static str> {
     let dismissal = Dismissal {

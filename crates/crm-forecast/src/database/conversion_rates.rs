@@ -39,7 +39,8 @@ pub struct ConversionRate {
     /// True where fewer than five deals were won or lost within the horizon: too few for a rate of their own. The smoothed
     /// rate then rests mostly on the configured probability, and its interval tells how little is known.
     pub insufficient_data: bool,
-    /// The same with the stage's configured probability mixed in, which counts as ten deals.
+    /// The same with the stage's configured probability mixed in, which counts as ten deals; without one, half a deal won and
+    /// half a deal lost (Jeffreys).
     pub smoothed_rate: f64,
     /// The lower end of the 90 % interval of the smoothed rate.
     pub low: f64,
@@ -47,6 +48,8 @@ pub struct ConversionRate {
     pub high: f64,
     /// The share whose outcome is not known yet: the rate may be larger by up to this much.
     pub unresolved: f64,
+    /// True where no deal was watched as long as the horizon and some are still open: the rate then tells of a shorter time.
+    pub horizon_truncated: bool,
     /// Days after entering the stage within which a win counts.
     pub horizon_days: f64,
 }
@@ -104,6 +107,7 @@ impl EstimatedStage {
             low: four_digits(low),
             high: four_digits(high),
             unresolved: four_digits(estimate.unresolved),
+            horizon_truncated: estimate.is_horizon_truncated,
             horizon_days,
         }
     }
@@ -117,8 +121,8 @@ pub(super) fn estimates(tx: &mut Tx<'_>, filter: &DealFilter) -> Result<(Vec<Est
     let mut estimated = Vec::with_capacity(stages.len());
     for stage in stages {
         let Some(statistics) = known.by_stage.remove(&stage.id) else { continue };
-        let configured = stage.fields.probability.amount().try_into().map_err(super::internal)?;
-        let estimate = statistics.record.estimate(Some(configured), strength);
+        let configured = stage.fields.probability.map(|set| set.amount().try_into()).transpose();
+        let estimate = statistics.record.estimate(configured.map_err(super::internal)?, strength);
         estimated.push(EstimatedStage { stage, estimate, statistics });
     }
     Ok((estimated, known.computed_at))

@@ -27,6 +27,7 @@ pub mod daily_focus;
 mod deal_histories;
 pub mod deal_snapshots;
 pub mod exchange;
+pub mod forecast_errors;
 mod open_deals;
 pub mod patterns;
 pub mod pipeline;

@@ -7,7 +7,8 @@ use crm_core::{
     Currency, Id, Record, Result, Tx,
     deals::{
         Deal,
-        intel::{DealIntel, entity_key},
+        entities::{company_key, entity_key},
+        intel::DealIntel,
     },
     masks::{self, Reveals},
     organizations,
@@ -34,7 +35,8 @@ pub struct Patterns {
     pub reviewed_deals_count: u64,
     /// By the reason that the review names.
     pub by_reason: Vec<PatternGroup>,
-    /// By each competitor of the deals' intel.
+    /// By each competitor of the deals' intel. Spellings of one company are put together, with or without its legal form or as its
+    /// web address; `spellings` tells which, and `exactNames` keeps them apart.
     pub by_competitor: Vec<PatternGroup>,
     /// By each objection of the deals' intel.
     pub by_objection: Vec<PatternGroup>,
@@ -74,6 +76,9 @@ pub struct PatternGroup {
     pub key: String,
     /// The same for people: the spelling that most deals use, a name, the bounds.
     pub label: String,
+    /// The spellings that were put together, those of most deals first, at most 50; absent where a group has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spellings: Vec<String>,
     /// What became of them.
     #[serde(flatten)]
     pub outcomes: Outcomes,
@@ -92,6 +97,16 @@ pub const REVEALS: [Reveals; 5] = [
     Reveals { member: "averageCycleDays", kind: Deal::KIND, fields: &["closedAt", "createdAt"] },
 ];
 
+/// How names that people wrote are counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Names {
+    /// Spellings of one company are one, whatever legal form they name.
+    #[default]
+    Together,
+    /// Only case, accents, blanks and punctuation are overlooked: for names that were put together wrongly.
+    Exact,
+}
+
 /// When deals closed: from the first instant on, before the second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Closed {
@@ -108,7 +123,7 @@ const SIZES: [i64; 8] = [0, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_00
 ///
 /// # Errors
 /// [`crm_core::Error::Forbidden`]; what the database says.
-pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, closed: &Closed) -> Result<Patterns> {
+pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, closed: &Closed, names: Names) -> Result<Patterns> {
     check_may_view(tx)?;
     // Each figure tells how deals ended, and a question about a span of time when.
     masks::check_use::<Deal>(tx.ctx, "status")?;
@@ -124,8 +139,8 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, closed: &Closed) -> Result<Pat
         win_rate: base.win_rate().map(|seen| four_digits(seen.rate)),
         reviewed_deals_count: reviewed,
         by_reason: question.by_reason(tx)?,
-        by_competitor: question.by_entity(tx, COMPETITORS)?,
-        by_objection: question.by_entity(tx, OBJECTIONS)?,
+        by_competitor: question.by_entity(tx, &COMPETITORS, names.key())?,
+        by_objection: question.by_entity(tx, &OBJECTIONS, entity_key)?,
         by_owner: question.by_owner(tx)?,
         by_size: question.by_size(tx, &currency)?,
         average_cycle_days: average_cycle_days.map(|days| (days * 10.0).round() / 10.0),
@@ -135,7 +150,7 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, closed: &Closed) -> Result<Pat
 
 /// The deals in question that closed, for a statement that begins with what is counted and ends with how it is grouped.
 macro_rules! closed_deals {
-    ($select:literal, $join:literal, $end:literal) => {
+    ($select:expr, $join:expr, $end:expr) => {
         concat!(
             "SELECT ",
             $select,
@@ -167,17 +182,44 @@ const REASONS: &str = closed_deals!(
     "GROUP BY r.primary_reason_code"
 );
 
-const COMPETITORS: &str = closed_deals!(
-    "spelling, ",
-    "JOIN deal_intel i ON i.organization_id = d.organization_id AND i.id = d.id CROSS JOIN LATERAL unnest(i.competitors) spelling",
-    "GROUP BY spelling"
-);
+/// The statements over what deals' intel names in one list: by each spelling, and by the key that spellings share, where a deal
+/// that names a thing in two ways counts once.
+struct Entities {
+    by_spelling: &'static str,
+    by_key: &'static str,
+}
 
-const OBJECTIONS: &str = closed_deals!(
-    "spelling, ",
-    "JOIN deal_intel i ON i.organization_id = d.organization_id AND i.id = d.id CROSS JOIN LATERAL unnest(i.objections) spelling",
-    "GROUP BY spelling"
-);
+macro_rules! entities {
+    ($list:literal) => {
+        Entities {
+            by_spelling: closed_deals!(
+                "spelling, ",
+                concat!(
+                    "JOIN deal_intel i ON i.organization_id = d.organization_id AND i.id = d.id CROSS JOIN LATERAL unnest(i.",
+                    $list,
+                    ") spelling"
+                ),
+                "GROUP BY spelling"
+            ),
+            by_key: closed_deals!(
+                "e.key, ",
+                concat!(
+                    "JOIN deal_intel i ON i.organization_id = d.organization_id AND i.id = d.id CROSS JOIN LATERAL \
+                     (SELECT DISTINCT m.key FROM unnest(i.",
+                    $list,
+                    ") n JOIN unnest({}::text[], {}::text[]) m (spelling, key) ON m.spelling = n) e"
+                ),
+                "GROUP BY e.key"
+            ),
+        }
+    };
+}
+
+const COMPETITORS: Entities = entities!("competitors");
+const OBJECTIONS: Entities = entities!("objections");
+
+/// The spellings that a group tells of.
+const MOST_SPELLINGS: usize = 50;
 
 const OWNERS: &str = closed_deals!(
     "d.owner_id, min(u.name), ",
@@ -217,30 +259,58 @@ impl Question<'_> {
     fn by_reason(&self, tx: &mut Tx<'_>) -> Result<Vec<PatternGroup>> {
         let rows: Vec<(String, String, i64, i64)> =
             ask!(self, tx, REASONS => (st::Text, st::Text, st::BigInt, st::BigInt));
-        Ok(self.largest_first(rows.into_iter().map(|(key, label, won, lost)| (key, label, tally(won, lost)))))
+        let group = |(key, label, won, lost)| self.group(key, label, tally(won, lost));
+        Ok(largest_first(rows.into_iter().map(group)))
     }
 
-    /// Spellings of one thing are put together. No deal names a thing twice, so that each deal counts once.
-    fn by_entity(&self, tx: &mut Tx<'_>, text: &'static str) -> Result<Vec<PatternGroup>> {
-        let rows: Vec<(String, i64, i64)> = ask!(self, tx, text => (st::Text, st::BigInt, st::BigInt));
-        let mut entities: BTreeMap<String, Vec<(Tally, String)>> = BTreeMap::new();
+    /// Spellings of one thing are put together.
+    fn by_entity(&self, tx: &mut Tx<'_>, entities: &Entities, key: fn(&str) -> String) -> Result<Vec<PatternGroup>> {
+        let rows: Vec<(String, i64, i64)> = ask!(self, tx, entities.by_spelling => (st::Text, st::BigInt, st::BigInt));
+        let mut spelled: BTreeMap<String, Vec<(Tally, String)>> = BTreeMap::new();
         for (spelling, won, lost) in rows {
-            entities.entry(entity_key(&spelling)).or_default().push((tally(won, lost), spelling));
+            spelled.entry(key(&spelling)).or_default().push((tally(won, lost), spelling));
         }
-        let groups = entities.into_iter().map(|(key, mut spellings)| {
+        let several = spelled.iter().filter(|(_, spellings)| spellings.len() > 1);
+        let pairs =
+            several.flat_map(|(key, spellings)| spellings.iter().map(move |(_, text)| (text.clone(), key.clone())));
+        let (texts, keys): (Vec<String>, Vec<String>) = pairs.unzip();
+        let together: BTreeMap<String, Tally> = match texts.is_empty() {
+            true => BTreeMap::new(),
+            false => self.by_key(tx, entities, texts, keys)?,
+        };
+        let groups = spelled.into_iter().map(|(key, mut spellings)| {
             spellings.sort_by(|(a, x), (b, y)| (b.n(), x).cmp(&(a.n(), y)));
-            let mut all = Tally::default();
-            spellings.iter().for_each(|(tally, _)| all.add(*tally));
-            let label = spellings.into_iter().next().map(|(_, spelling)| spelling).unwrap_or_default();
-            (key, label, all)
+            let alone = spellings.first().map(|(tally, _)| *tally).unwrap_or_default();
+            let all = together.get(&key).copied().unwrap_or(alone);
+            let spellings: Vec<String> = spellings.into_iter().map(|(_, text)| text).take(MOST_SPELLINGS).collect();
+            let label = spellings.first().cloned().unwrap_or_default();
+            PatternGroup { spellings, ..self.group(key, label, all) }
         });
-        Ok(self.largest_first(groups))
+        Ok(largest_first(groups))
+    }
+
+    /// What became of the deals that name one of the spellings of a key, by key.
+    fn by_key(
+        &self,
+        tx: &mut Tx<'_>,
+        entities: &Entities,
+        texts: Vec<String>,
+        keys: Vec<String>,
+    ) -> Result<BTreeMap<String, Tally>> {
+        let ctx = tx.ctx;
+        let rows: Vec<(String, i64, i64)> = tx
+            .sql::<(st::Text, st::BigInt, st::BigInt)>(entities.by_key)
+            .with(|s| self.filter.bind(ctx, s.bind(texts).bind(keys)))
+            .with(|s| s.bind(self.closed.from).bind(self.closed.until))
+            .all(tx)?;
+        Ok(rows.into_iter().map(|(key, won, lost)| (key, tally(won, lost))).collect())
     }
 
     fn by_owner(&self, tx: &mut Tx<'_>) -> Result<Vec<PatternGroup>> {
         let rows: Vec<(Id<User>, String, i64, i64)> =
             ask!(self, tx, OWNERS => (st::Uuid, st::Text, st::BigInt, st::BigInt));
-        Ok(self.largest_first(rows.into_iter().map(|(id, name, won, lost)| (id.to_string(), name, tally(won, lost)))))
+        let group = |(id, name, won, lost): (Id<User>, _, _, _)| self.group(id.to_string(), name, tally(won, lost));
+        Ok(largest_first(rows.into_iter().map(group)))
     }
 
     fn by_size(&self, tx: &mut Tx<'_>, currency: &Currency) -> Result<Vec<PatternGroup>> {
@@ -261,16 +331,26 @@ impl Question<'_> {
         Ok(rows.into_iter().map(group).collect())
     }
 
-    fn largest_first(&self, groups: impl Iterator<Item = (String, String, Tally)>) -> Vec<PatternGroup> {
-        let mut groups: Vec<_> = groups.map(|(key, label, tally)| self.group(key, label, tally)).collect();
-        groups.sort_by(|a, b| (b.outcomes.n, &a.key).cmp(&(a.outcomes.n, &b.key)));
-        groups
-    }
-
     fn group(&self, key: String, label: String, tally: Tally) -> PatternGroup {
         let rate = tally.win_rate().map(|seen| four_digits(seen.rate));
         let lift = tally.lift(&self.base).map(four_digits);
-        PatternGroup { key, label, outcomes: outcomes(tally), rate, lift }
+        PatternGroup { key, label, spellings: Vec::new(), outcomes: outcomes(tally), rate, lift }
+    }
+}
+
+fn largest_first(groups: impl Iterator<Item = PatternGroup>) -> Vec<PatternGroup> {
+    let mut groups: Vec<_> = groups.collect();
+    groups.sort_by(|a, b| (b.outcomes.n, &a.key).cmp(&(a.outcomes.n, &b.key)));
+    groups
+}
+
+impl Names {
+    /// How a competitor is named.
+    fn key(self) -> fn(&str) -> String {
+        match self {
+            Self::Together => company_key,
+            Self::Exact => entity_key,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What stands in the pipeline, what the configured probabilities make of it, and what history makes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use crm_core::{
@@ -10,7 +10,7 @@ use crm_core::{
     masks::{self, Reveals},
     pipelines::{Pipeline, Stage},
 };
-use rust_decimal::{Decimal, RoundingStrategy, prelude::FromPrimitive};
+use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,7 +19,7 @@ use super::{
     closed_deals::{self, ClosedWonUnconverted},
     conversion_rates::{EstimatedStage, estimates},
     exchange::{Exchange, LeftOut, Unconverted},
-    four_digits, internal, money,
+    forecast_errors, four_digits, internal, money,
     open_deals::{self, Group},
 };
 use crate::{
@@ -29,6 +29,10 @@ use crate::{
     pipeline::{Sums, Totals},
     probability::Probability,
 };
+
+mod won_value;
+
+pub use won_value::{DistributionMethod, LikelyWonValue, WonValue};
 
 /// A forecast over open deals.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -50,6 +54,9 @@ pub struct PipelineForecast {
     pub deals_by_stage: BTreeMap<String, StageForecast>,
     /// How much will be won, and how sure that is.
     pub distribution: WonValue,
+    /// Stages for which nobody has set a probability and in which deals without one of their own stand: these count in
+    /// `expectedValue` by what history says, never as 0.
+    pub unconfigured_stages: Vec<UnconfiguredStage>,
     /// The currency of every amount here, which is the organization's.
     pub currency: Currency,
     /// As of when.
@@ -85,6 +92,18 @@ pub struct PipelineForecast {
     pub undated_deals_count: u64,
 }
 
+/// A stage without a probability, in which deals stand that have none of their own either.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnconfiguredStage {
+    /// The stage's pipeline.
+    pub pipeline_id: Id<Pipeline>,
+    /// The stage.
+    pub stage_id: Id<Stage>,
+    /// What people call it.
+    pub stage_name: String,
+}
+
 /// The part of a forecast that stands in one stage.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -95,9 +114,9 @@ pub struct StageForecast {
     pub stage_name: String,
     /// Its place in the pipeline.
     pub position: i32,
-    /// The probability that people set.
-    #[schema(value_type = f64)]
-    pub probability: Money,
+    /// The probability that people set; null where nobody has: `expectedValue` then goes by what history says.
+    #[schema(value_type = Option<f64>)]
+    pub probability: Option<Money>,
     /// Deals in it.
     pub count: usize,
     /// The sum of their values.
@@ -112,19 +131,18 @@ pub struct StageForecast {
     pub sample_size: usize,
     /// True below five such deals: the rate then comes from the configured probability more than from history.
     pub insufficient_data: bool,
-}
-
-/// The distribution of the value that will be won.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-pub struct WonValue {
-    /// With probability 0.1 no more than this is won.
-    pub p10: Money,
-    /// With probability 0.5 no more than this is won.
-    pub p50: Money,
-    /// With probability 0.9 no more than this is won.
-    pub p90: Money,
-    /// What is won on average.
-    pub mean: Money,
+    /// The lower end of the 90 % credible interval of the conversion rate.
+    pub low: f64,
+    /// The upper end of the 90 % credible interval of the conversion rate.
+    pub high: f64,
+    /// True where no deal of the past was watched as long as the horizon of a year and some are still open: the conversion rate
+    /// then tells of a shorter time.
+    pub horizon_truncated: bool,
+    /// True where some of the deals have stood in the stage longer than any deal that was won or lost since: these go by the
+    /// smaller of the configured and the stage's own probability.
+    pub age_extrapolated: bool,
+    /// How many deals these are.
+    pub age_extrapolated_deals_count: usize,
 }
 
 const fn tells(member: &'static str, fields: &'static [&'static str]) -> Reveals {
@@ -135,13 +153,17 @@ const VALUES: &[&str] = &["value", "currency"];
 /// A value times a probability: that of the deal, or that of its stage.
 const WEIGHTED: &[&str] = &["value", "currency", "probability", "stageId"];
 
+/// How long deals have stood in their stage.
+const AGED: &[&str] = &["stageId", "stageEnteredAt"];
+
 /// The members of a forecast that would tell what the caller does not see of the deals.
-pub const REVEALS: [Reveals; 14] = [
+pub const REVEALS: [Reveals; 15] = [
     tells("pipelineValue", VALUES),
     tells("expectedValue", WEIGHTED),
     tells("probableValue", WEIGHTED),
     tells("distribution", WEIGHTED),
     tells("dealsByStage", &["stageId", "pipelineId"]),
+    tells("unconfiguredStages", &["stageId", "pipelineId", "probability"]),
     tells("closedWonValue", &["value", "currency", "status", "closedAt"]),
     tells("closedWonCount", &["status", "closedAt"]),
     tells("closedWonExchangeRates", &["currency", "status", "closedAt"]),
@@ -154,8 +176,13 @@ pub const REVEALS: [Reveals; 14] = [
 ];
 
 /// Likewise of each stage in it.
-pub const STAGE_REVEALS: [Reveals; 3] =
-    [tells("value", VALUES), tells("expectedValue", WEIGHTED), tells("probableValue", WEIGHTED)];
+pub const STAGE_REVEALS: [Reveals; 5] = [
+    tells("value", VALUES),
+    tells("expectedValue", WEIGHTED),
+    tells("probableValue", WEIGHTED),
+    tells("ageExtrapolated", AGED),
+    tells("ageExtrapolatedDealsCount", AGED),
+];
 
 /// Forecasts the open deals in question; where days are named, those expected to close on them.
 ///
@@ -168,6 +195,7 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
     let exchange = Exchange::today(tx)?;
     let groups = open_deals::groups(tx, filter, closing)?;
     let (stages, rates_computed_at) = estimates(tx, filter)?;
+    let errors = forecast_errors::read(tx, filter)?;
     let undated_deals_count = if closing.is_open() { 0 } else { open_deals::undated(tx, filter)? };
     let mut tally = Tally::default();
     for (class, groups) in classes(&groups) {
@@ -175,9 +203,12 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
         let changed = || Error::Unavailable("the pipeline changed while it was read".into());
         tally.add(&class, &groups, stage.ok_or_else(changed)?, &exchange)?;
     }
+    let won = Distribution::of(&std::mem::take(&mut tally.portions).into_values().collect::<Vec<_>>());
     let totals = tally.all.rounded(exchange.iso).map_err(internal)?;
     let closed = if closing.is_open() { None } else { Some(closed_deals::won(tx, filter, closing, &exchange)?) };
     let exchange_rates = exchange.applied(groups.iter().map(|group| &group.currency));
+    let deals_by_stage = by_stage(&stages, &tally, exchange.iso)?;
+    let unconfigured_stages = tally.unconfigured(&stages);
     let unconverted = tally.left_out.list()?;
     let is_closed_complete = closed.as_ref().is_none_or(|won| won.unconverted.is_empty());
     Ok(PipelineForecast {
@@ -185,8 +216,9 @@ pub fn forecast(tx: &mut Tx<'_>, filter: &DealFilter, closing: &Days) -> Result<
         expected_value: money(totals.expected_value)?,
         probable_value: money(totals.probable_value)?,
         deals_count: totals.deals_count,
-        deals_by_stage: by_stage(&stages, &tally.stages, exchange.iso)?,
-        distribution: won_value(&Distribution::of(&tally.portions.into_values().collect::<Vec<_>>()), exchange.iso)?,
+        unconfigured_stages,
+        deals_by_stage,
+        distribution: won_value::of(&won, errors, exchange.iso)?,
         closed_won_value: closed.as_ref().map(|won| won.value),
         closed_won_count: closed.as_ref().map(|won| won.deals_count),
         closed_won_exchange_rates: closed.as_ref().map(|won| won.rates.clone()),
@@ -227,6 +259,10 @@ struct Tally {
     stages: BTreeMap<Id<Stage>, Sums>,
     /// Deals of one stage and age share their chance, unless they have one of their own.
     portions: BTreeMap<(Id<Stage>, usize, Option<Decimal>), Portion>,
+    /// Deals that stand in their stage longer than history reaches.
+    extrapolated: BTreeMap<Id<Stage>, usize>,
+    /// Stages of which deals went by history because no probability is set.
+    unconfigured: BTreeSet<Id<Stage>>,
     left_out: LeftOut,
 }
 
@@ -243,12 +279,18 @@ impl Tally {
         let landmark = Settings::default().landmarks.get(class.landmark).copied();
         let aged = stage.estimate.at_age(landmark.unwrap_or_default());
         let estimate = Probability::from_estimate(aged.probability()).map_err(internal)?;
-        let own = class.own_probability.unwrap_or(stage.stage.fields.probability.amount());
-        let probability = Probability::new(own).map_err(internal)?;
+        let set = class.own_probability.or_else(|| stage.stage.fields.probability.map(Money::amount));
+        let probability = set.map_or(Ok(estimate), Probability::new).map_err(internal)?;
         let converted = rate.map_or(0, |_| valued().map(|(deals, _)| deals).sum());
         let deals = usize::try_from(unvalued + converted).map_err(internal)?;
         if deals == 0 {
             return Ok(());
+        }
+        if set.is_none() {
+            self.unconfigured.insert(class.stage);
+        }
+        if aged.is_extrapolated {
+            *self.extrapolated.entry(class.stage).or_default() += deals;
         }
         for sums in [&mut self.all, self.stages.entry(class.stage).or_default()] {
             sums.add(deals, rate.map(|rate| [value, rate]), probability, estimate);
@@ -266,6 +308,16 @@ impl Tally {
         }
         Ok(())
     }
+
+    /// In the order of the stages.
+    fn unconfigured(&self, stages: &[EstimatedStage]) -> Vec<UnconfiguredStage> {
+        let told = |EstimatedStage { stage, .. }: &EstimatedStage| UnconfiguredStage {
+            pipeline_id: stage.fields.pipeline_id,
+            stage_id: stage.id,
+            stage_name: stage.fields.name.clone(),
+        };
+        stages.iter().filter(|stage| self.unconfigured.contains(&stage.stage.id)).map(told).collect()
+    }
 }
 
 /// The values of deals that are worth so much together, as equal as whole minor units are.
@@ -278,12 +330,14 @@ fn shared_out(value: Decimal, deals: u64, currency: amounts::Currency) -> Result
 
 fn by_stage(
     stages: &[EstimatedStage],
-    sums: &BTreeMap<Id<Stage>, Sums>,
+    tally: &Tally,
     currency: amounts::Currency,
 ) -> Result<BTreeMap<String, StageForecast>> {
     let nothing = Sums::default();
     let one = |EstimatedStage { stage, estimate, .. }: &EstimatedStage| {
-        let totals: Totals = sums.get(&stage.id).unwrap_or(&nothing).rounded(currency).map_err(internal)?;
+        let totals: Totals = tally.stages.get(&stage.id).unwrap_or(&nothing).rounded(currency).map_err(internal)?;
+        let (low, high) = estimate.belief().interval(0.9);
+        let extrapolated = tally.extrapolated.get(&stage.id).copied().unwrap_or_default();
         let forecast = StageForecast {
             pipeline_id: stage.fields.pipeline_id,
             stage_name: stage.fields.name.clone(),
@@ -296,19 +350,13 @@ fn by_stage(
             conversion_rate: four_digits(estimate.belief().mean()),
             sample_size: estimate.decided(),
             insufficient_data: !estimate.has_enough_deals(),
+            low: four_digits(low),
+            high: four_digits(high),
+            horizon_truncated: estimate.is_horizon_truncated,
+            age_extrapolated: extrapolated > 0,
+            age_extrapolated_deals_count: extrapolated,
         };
         Ok((stage.id.to_string(), forecast))
     };
     stages.iter().map(one).collect()
-}
-
-fn won_value(distribution: &Distribution, currency: amounts::Currency) -> Result<WonValue> {
-    let digits = amounts::digits(currency);
-    let major = |units: Decimal| {
-        let scaled = Decimal::from_i128_with_scale(1, digits) * units;
-        money(scaled.round_dp_with_strategy(digits, RoundingStrategy::MidpointNearestEven))
-    };
-    let mean = Decimal::from_f64(distribution.mean()).ok_or_else(|| Error::internal("a mean that is no number"))?;
-    let quantile = |level| major(distribution.quantile(level).into());
-    Ok(WonValue { p10: quantile(0.1)?, p50: quantile(0.5)?, p90: quantile(0.9)?, mean: major(mean)? })
 }

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{Days as DaysOf, NaiveDate};
-use crm_core::{Currency, Error, Money, Result, Tx, exchange_rates::AppliedRate, masks};
+use chrono::{DateTime, Days as DaysOf, NaiveDate, Utc};
+use crm_core::{
+    Currency, Error, Money, Result, Tx, exchange_rates::AppliedRate, jobs::Recurring, masks, organizations,
+};
 use diesel::sql_types as st;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -17,6 +19,7 @@ use uuid::Uuid;
 use super::{
     Days, DealFilter, check_may_view, count,
     deal_histories::status,
+    deal_snapshots::DealSnapshotsJob,
     deals_in_question,
     exchange::{self, Exchange, LeftOut, Unconverted},
     internal, money,
@@ -44,6 +47,9 @@ pub struct PipelineSnapshots {
     pub to: NaiveDate,
     /// The last day of which there is a snapshot; absent where none was taken yet.
     pub taken_until_on: Option<NaiveDate>,
+    /// Why `days` is empty and there is no `waterfall`; absent where there are both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaited: Option<AwaitedSnapshot>,
     /// The pipeline on the first day and on each day after which it differed from the one before.
     pub days: Vec<PipelineDay>,
     /// What led from the first day to the last; absent where there is no snapshot of both.
@@ -56,6 +62,28 @@ pub struct PipelineSnapshots {
     pub unconverted: Vec<Unconverted>,
     /// The exchange rates by which deals in other currencies count on every day alike: those of today.
     pub exchange_rates: Vec<AppliedRate>,
+}
+
+/// A snapshot that is still to come.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AwaitedSnapshot {
+    /// What is missing.
+    pub reason: AwaitedReason,
+    /// The day of which the next snapshot will be: yesterday at that time.
+    pub next_on: NaiveDate,
+    /// When it is taken. The first run tells all days back to the first deal.
+    pub next_at: DateTime<Utc>,
+}
+
+/// Why a snapshot is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AwaitedReason {
+    /// None has been taken yet: they are taken at night.
+    NoneTakenYet,
+    /// The last day in question is not over, or was not taken yet: see `takenUntilOn`.
+    LastDayNotTakenYet,
 }
 
 /// The open pipeline at the end of a day.
@@ -86,8 +114,10 @@ pub struct PipelineWaterfall {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineMovement {
-    /// `created`, `reopened`, `pulled_in`, `increased`, `decreased`, `pushed_out`, `won`, `lost`, or `removed`: deleted, or
-    /// gone to where the question does not look.
+    /// `created`, or come from where the question does not look; `reopened`; `pulled_in` and `pushed_in`: the close day moved
+    /// into the period from a later or an earlier one; `increased`; `decreased`; `pulled_out` and `pushed_out`: it moved out
+    /// of the period to an earlier or a later one, and no day is later than all; `won`; `lost`; or `removed`: deleted, or gone
+    /// to where the question does not look.
     pub cause: Cause,
     /// How many deals.
     pub deals_count: usize,
@@ -118,10 +148,12 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, span: &Days, closing: &Days) -
     let deltas = if is_taken { question.deltas(tx, from, to)? } else { Vec::new() };
     let waterfall = if is_taken { Some(question.waterfall(tx, from, to)?) } else { None };
     let unconverted = question.left_out(&deltas)?;
+    let awaited = if is_taken { None } else { Some(awaited(tx, taken_until_on)?) };
     Ok(PipelineSnapshots {
         from,
         to,
         taken_until_on,
+        awaited,
         days: question.days(from, &deltas)?,
         waterfall,
         complete: unconverted.is_empty(),
@@ -129,6 +161,15 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, span: &Days, closing: &Days) -
         exchange_rates: exchange.applied(deltas.iter().map(|delta| &delta.currency)),
         currency: exchange.currency,
     })
+}
+
+/// When the next snapshot is taken, and of which day.
+fn awaited(tx: &mut Tx<'_>, taken_until_on: Option<NaiveDate>) -> Result<AwaitedSnapshot> {
+    let zone = organizations::read(tx)?.fields.zone();
+    let next_at = DealSnapshotsJob::SCHEDULE.next_after(tx.ctx.now, zone);
+    let reason = taken_until_on.map_or(AwaitedReason::NoneTakenYet, |_| AwaitedReason::LastDayNotTakenYet);
+    let day = next_at.with_timezone(&zone).date_naive();
+    Ok(AwaitedSnapshot { reason, next_on: day.pred_opt().unwrap_or(day), next_at })
 }
 
 /// By how much the deals of one currency differ on a day from those of the day before.

@@ -43,8 +43,9 @@ pub fn set(tx: &mut Tx<'_>, asked: &StageProbability, mut patch: Patch) -> Resul
         Err(Error::NotFound) => return Err(unknown()),
         other => other?,
     };
-    if stage.fields.probability != asked.probability {
-        let message = format!("The stage is one of {} deals, which settles it.", stage.fields.kind);
+    if stage.fields.probability != Some(asked.probability) {
+        let (kind, settled) = (&stage.fields.kind, stage.fields.probability.unwrap_or_default());
+        let message = format!("Deals in this stage are {kind}: its probability is always {settled} and cannot be set.");
         return Err(Error::invalid("probability", "settled", message));
     }
     Ok(stage)

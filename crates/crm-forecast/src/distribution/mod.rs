@@ -159,6 +159,12 @@ impl Distribution {
         self.deviation
     }
 
+    /// All deals together in minor units: the most that can be won.
+    #[must_use]
+    pub fn total(&self) -> u128 {
+        self.total
+    }
+
     /// How the distribution was computed.
     #[must_use]
     pub fn method(&self) -> Method {

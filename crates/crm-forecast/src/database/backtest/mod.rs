@@ -5,34 +5,34 @@
 //! rates is not taken for an error. Deals that were deleted since were in the forecasts of their time: they are replayed as they
 //! stood, and count as not won from their deletion on.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use crm_core::{
     Currency, Error, Id, Money, Result, Tx, exchange_rates::AppliedRate, masks, organizations, pipelines::Pipeline,
 };
-use diesel::sql_types as st;
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, prelude::FromPrimitive};
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::told::Told;
+use self::{probabilities::Probabilities, slippage::CloseSlippage, told::Told};
 use super::{
     Days, DealFilter, check_may_view,
     exchange::{Exchange, Unconverted},
     four_digits, internal, money,
 };
 use crate::{
+    amounts,
     backtest::{Backtest, Estimator, Point, Replay, Score, backtest},
     conversion::Settings,
     histories::Event,
-    probability::Probability,
 };
 
-mod told;
+pub(super) mod probabilities;
+mod slippage;
+pub(super) mod told;
+
+pub use slippage::OnTimeRate;
 
 /// Forecasts that one question replays at most.
 const MOST_POINTS: usize = 120;
@@ -112,6 +112,9 @@ pub struct PipelineBacktest {
     pub winner: Option<Estimator>,
     /// The same by pipeline, over the deals that go it now.
     pub pipelines: Vec<PipelineWinner>,
+    /// How deals closed against the day that had been stated for them; absent where none did, or where these days are hidden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slippage: Option<CloseSlippage>,
     /// The currency of every amount here, which is the organization's.
     pub currency: Currency,
     /// Could every deal be converted?
@@ -146,6 +149,9 @@ pub struct BacktestPoint {
     pub likely: Option<LikelyValue>,
     /// The value, as it was then, of the deals that were won within the horizon.
     pub actual_value: Money,
+    /// The continuous ranked probability score of the distribution, an amount: the absolute error of a forecast that states its
+    /// doubt; 0 is perfect (Gneiting & Raftery 2007).
+    pub crps: Money,
 }
 
 /// What would be won with a probability of 80 %, errors of the past taken into account.
@@ -174,6 +180,22 @@ pub struct BacktestMetrics {
     /// standard deviation of a factor that all deals of a period have in common.
     #[serde(rename = "commonError")]
     pub common_error: Option<f64>,
+    /// The points' `crps` on average, those without open deals left out.
+    pub crps: Option<Money>,
+    /// The pinball losses of the points' P10, P50 and P90 on average, amounts: the error of a quantile, weighed so that only the
+    /// true one scores best.
+    pub pinball: Option<PinballLosses>,
+}
+
+/// The mean losses of stated quantiles.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct PinballLosses {
+    /// Of P10.
+    pub p10: Money,
+    /// Of P50.
+    pub p50: Money,
+    /// Of P90.
+    pub p90: Money,
 }
 
 /// How right values and probabilities were; a measure is absent where it is not defined.
@@ -202,6 +224,13 @@ pub struct MethodScore {
     pub log_loss: Option<f64>,
     /// The mean distance between stated and seen: expected calibration error.
     pub calibration_error: Option<f64>,
+    /// How far stated probabilities lie from what was seen, squared: the Brier score is this less `resolution` plus
+    /// `uncertainty` (Murphy 1973). Equal probabilities form a group; where more than ten differ, ten groups of equal width do.
+    pub reliability: Option<f64>,
+    /// How far the groups lie from the base rate; larger is better.
+    pub resolution: Option<f64>,
+    /// What the base rate alone leaves open.
+    pub uncertainty: Option<f64>,
 }
 
 /// Which way was best for the deals of one pipeline.
@@ -225,8 +254,9 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, query: &BacktestQuery) -> Resu
     let exchange = Exchange::today(tx)?;
     let to = query.days.until_on.unwrap_or(exchange.day);
     let from = query.days.from_on.unwrap_or_else(|| to.checked_sub_months(Months::new(12)).unwrap_or(to));
-    let instants = instants(from, to, query.step, organizations::read(tx)?.fields.zone())?;
-    let told = Told::read(tx, filter, &exchange)?;
+    let zone = organizations::read(tx)?.fields.zone();
+    let instants = instants(from, to, query.step, zone)?;
+    let told = Told::read(tx, filter, &exchange, usize::MAX)?;
     let probabilities = Probabilities::read(tx)?;
     let replayed = |histories: &[Vec<Event<Uuid>>]| {
         let replay = Replay {
@@ -239,23 +269,27 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, query: &BacktestQuery) -> Resu
         };
         backtest(&replay, &instants).map_err(internal)
     };
-    let winner = |(pipeline, histories): (&Uuid, &Vec<Vec<Event<Uuid>>>)| {
-        Ok(PipelineWinner { pipeline_id: (*pipeline).into(), winner: replayed(histories)?.winner })
-    };
-    let pipelines = told.by_pipeline.iter().map(winner).collect::<Result<_>>()?;
-    let all: Vec<_> = told.by_pipeline.into_values().flatten().collect();
+    let (mut all, mut pipelines) = (Vec::new(), Vec::new());
+    for (pipeline, deals) in told.by_pipeline {
+        let histories: Vec<_> = deals.into_iter().map(|deal| deal.events).collect();
+        pipelines.push(PipelineWinner { pipeline_id: pipeline.into(), winner: replayed(&histories)?.winner });
+        all.extend(histories);
+    }
     let seen = replayed(&all)?;
+    let may_see_days = masks::check_uses(tx.ctx, "deal", &["expectedCloseDate", "closedAt"]).is_ok();
+    let slippage = if may_see_days { CloseSlippage::of(&all, from, to, zone) } else { None };
     let unconverted = told.left_out.list()?;
     Ok(PipelineBacktest {
         from,
         to,
         step: query.step,
         horizon_days: query.horizon_days,
-        points: seen.points.iter().map(point).collect::<Result<_>>()?,
-        metrics: metrics(&seen),
+        points: seen.points.iter().map(|one| point(one, exchange.iso)).collect::<Result<_>>()?,
+        metrics: metrics(&seen, exchange.iso)?,
         methods: seen.scores.iter().map(|(method, score)| method_score(*method, score)).collect(),
         winner: seen.winner,
         pipelines,
+        slippage,
         complete: unconverted.is_empty(),
         unconverted,
         exchange_rates: exchange.applied(told.currencies.keys()),
@@ -264,7 +298,7 @@ pub fn read(tx: &mut Tx<'_>, filter: &DealFilter, query: &BacktestQuery) -> Resu
 }
 
 /// The beginnings of the days on which forecasts would have been made.
-fn instants(from: NaiveDate, to: NaiveDate, step: Step, zone: Tz) -> Result<Vec<DateTime<Utc>>> {
+pub(super) fn instants(from: NaiveDate, to: NaiveDate, step: Step, zone: Tz) -> Result<Vec<DateTime<Utc>>> {
     let days: Vec<NaiveDate> =
         (0..).map_while(|n| step.nth(from, n)).take_while(|day| *day <= to).take(MOST_POINTS + 1).collect();
     if days.is_empty() || days.len() > MOST_POINTS {
@@ -280,41 +314,7 @@ fn instants(from: NaiveDate, to: NaiveDate, step: Step, zone: Tz) -> Result<Vec<
     Ok(days.into_iter().filter_map(beginning).map(|at| at.to_utc()).collect())
 }
 
-/// The stages' configured probabilities at any instant.
-struct Probabilities {
-    present: BTreeMap<Uuid, Decimal>,
-    /// What each was before it was changed, and when that was, ascending.
-    before: BTreeMap<Uuid, Vec<(DateTime<Utc>, Decimal)>>,
-}
-
-impl Probabilities {
-    fn read(tx: &mut Tx<'_>) -> Result<Self> {
-        let present: Vec<(Uuid, Decimal)> = tx
-            .sql::<(st::Uuid, st::Numeric)>("SELECT id, probability FROM stages WHERE organization_id = {org}")
-            .all(tx)?;
-        let rows: Vec<(Uuid, Option<Value>, DateTime<Utc>)> = tx
-            .sql::<(st::Uuid, st::Nullable<st::Jsonb>, st::Timestamptz)>(
-                "SELECT entity_id, old_value, changed_at FROM field_history WHERE organization_id = {org} \
-                 AND entity_type = 'stage' AND field_name = 'probability' ORDER BY changed_at, seq",
-            )
-            .all(tx)?;
-        let mut before: BTreeMap<Uuid, Vec<(DateTime<Utc>, Decimal)>> = BTreeMap::new();
-        for (stage, old, changed_at) in rows {
-            if let Some(old) = old.and_then(|old| old.to_string().parse().ok()) {
-                before.entry(stage).or_default().push((changed_at, old));
-            }
-        }
-        Ok(Self { present: present.into_iter().collect(), before })
-    }
-
-    fn at(&self, stage: Uuid, at: DateTime<Utc>) -> Option<Probability> {
-        let later = self.before.get(&stage).and_then(|changes| changes.iter().find(|(changed_at, _)| *changed_at > at));
-        let configured = later.map(|(_, old)| *old).or_else(|| self.present.get(&stage).copied())?;
-        Probability::new(configured).ok()
-    }
-}
-
-fn point(point: &Point) -> Result<BacktestPoint> {
+fn point(point: &Point, currency: amounts::Currency) -> Result<BacktestPoint> {
     let value = |way| money(point.forecast_values.get(&way).copied().unwrap_or_default());
     let [p10, p50, p90] = point.deciles;
     Ok(BacktestPoint {
@@ -327,6 +327,7 @@ fn point(point: &Point) -> Result<BacktestPoint> {
         p90: money(p90)?,
         likely: point.likely.map(likely).transpose()?,
         actual_value: money(point.actual_value)?,
+        crps: loss(point.crps, currency)?,
     })
 }
 
@@ -334,15 +335,27 @@ fn likely([low, high]: [Decimal; 2]) -> Result<LikelyValue> {
     Ok(LikelyValue { low: money(low)?, high: money(high)? })
 }
 
-fn metrics(seen: &Backtest) -> BacktestMetrics {
+/// An error in major units as an amount.
+fn loss(major: f64, currency: amounts::Currency) -> Result<Money> {
+    let amount = Decimal::from_f64(major).ok_or_else(|| Error::internal("an error that is no number"))?;
+    money(amount.round_dp(amounts::digits(currency)))
+}
+
+fn metrics(seen: &Backtest, currency: amounts::Currency) -> Result<BacktestMetrics> {
+    let amount = |major| loss(major, currency);
+    let pinball = |[p10, p50, p90]: [f64; 3]| -> Result<_> {
+        Ok(PinballLosses { p10: amount(p10)?, p50: amount(p50)?, p90: amount(p90)? })
+    };
     let of = |way| seen.scores.get(&way).map(accuracy).unwrap_or_default();
-    BacktestMetrics {
+    Ok(BacktestMetrics {
         expected: of(Estimator::Configured),
         probable: of(Estimator::AalenJohansenByAge),
         coverage_80: seen.coverage_80.map(four_digits),
         likely_coverage_80: seen.likely_coverage_80.map(four_digits),
         common_error: seen.common_error.map(four_digits),
-    }
+        crps: seen.crps.map(amount).transpose()?,
+        pinball: seen.pinball.map(pinball).transpose()?,
+    })
 }
 
 fn accuracy(score: &Score) -> Accuracy {
@@ -357,6 +370,9 @@ fn method_score(method: Estimator, score: &Score) -> MethodScore {
         brier_skill: score.brier_skill.map(four_digits),
         log_loss: score.log_loss.map(four_digits),
         calibration_error: score.parts.map(|parts| four_digits(parts.calibration_error)),
+        reliability: score.parts.map(|parts| four_digits(parts.reliability)),
+        resolution: score.parts.map(|parts| four_digits(parts.resolution)),
+        uncertainty: score.parts.map(|parts| four_digits(parts.uncertainty)),
     }
 }
 

@@ -109,6 +109,7 @@ impl Desk {
         desk.put_leads(tx, user)?;
         desk.put_tasks(tx, user)?;
         desk.put_timelines(tx, user)?;
+        desk.put_suppressions(tx)?;
         let awaited = find_awaited(tx)?;
         desk.put_awaited(&awaited, tx.ctx.now);
         for (subject, dismissal) in dismissals::of_person(tx, user)? {

@@ -16,6 +16,7 @@ use crate::daily_focus::{Action, FocusItem, ReasonCode, daily_focus};
 mod deals;
 mod desk;
 pub mod dismissals;
+mod mail;
 mod people;
 mod sight;
 mod tasks;
