@@ -141,6 +141,8 @@ pub enum Fact<'f> {
     Number(&'f str),
     /// A text, be it an id, a day or an instant.
     Text(&'f str),
+    /// Texts, and nothing else: tags.
+    Texts(&'f [String]),
     /// Something of many parts.
     Other,
 }

@@ -1,5 +1,6 @@
 //! What policies of the house may speak about: every kind of record, with the fields that it tells about itself.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crm_core::activities::Activity;
@@ -77,6 +78,27 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
     Registry::new(records.into_iter().chain(bare))
 });
 
+/// The table to which an attribute of a kind of record refers, where it is a reference.
+pub(crate) fn referenced(kind: &str, attribute: &str) -> Option<&'static str> {
+    REFERENCES.get(&(kind, attribute)).copied()
+}
+
+static REFERENCES: LazyLock<HashMap<(&'static str, &'static str), &'static str>> = LazyLock::new(|| {
+    fn of<R: Record>() -> impl Iterator<Item = ((&'static str, &'static str), &'static str)> {
+        R::FIELDS.iter().filter_map(|field| match field.kind {
+            FieldKind::Reference(table) => Some(((R::KIND, field.name), table)),
+            _ => None,
+        })
+    }
+    let records =
+        of::<Lead>().chain(of::<Company>()).chain(of::<Contact>()).chain(of::<Deal>()).chain(of::<DealIntel>());
+    let records = records.chain(of::<Import>()).chain(of::<Activity>()).chain(of::<Task>()).chain(of::<SavedView>());
+    let records =
+        records.chain(of::<ApiKey>()).chain(of::<Approval>()).chain(of::<Stage>()).chain(of::<BusinessUnit>());
+    let records = records.chain(of::<User>()).chain(of::<QueueJob>()).chain(of::<Alert>()).chain(of::<Pipeline>());
+    records.chain([(("suppression", "businessUnitId"), BusinessUnit::TABLE)]).collect()
+});
+
 /// Suppressions are told by another crate; their addresses are hidden as those of leads and contacts are.
 fn suppression() -> Resource {
     let reasons = ["bounce", "manual", "unsubscribe", "complaint"].map(str::to_owned).to_vec();
@@ -119,7 +141,8 @@ fn kind(field: &Field) -> Kind {
         (FieldKind::Instant, _) => Kind::Instant,
         (FieldKind::Choice(words), _) => Kind::Enum(words.iter().map(|word| (*word).to_owned()).collect()),
         (FieldKind::Reference(_), _) => Kind::Id,
-        (FieldKind::Tags | FieldKind::Custom | FieldKind::Json, _) => Kind::Opaque,
+        (FieldKind::Tags, _) => Kind::Texts,
+        (FieldKind::Custom | FieldKind::Json, _) => Kind::Opaque,
     }
 }
 
@@ -142,5 +165,16 @@ mod tests {
         assert_eq!(deal["status"], Kind::Enum(["open", "won", "lost"].map(str::to_owned).to_vec()));
         assert_eq!(deal["customFields"], Kind::Opaque);
         assert_eq!(deal["createdAt"], Kind::Instant);
+        assert_eq!(deal["tags"], Kind::Texts);
+    }
+
+    #[test]
+    fn every_id_but_those_of_many_kinds_refers_to_a_table() {
+        let ids = catalogue().resources().flat_map(|resource| {
+            let ids = resource.attributes().iter().filter(|(_, kind)| **kind == Kind::Id);
+            ids.map(move |(name, _)| (resource.name(), name.as_str()))
+        });
+        let unknown: Vec<_> = ids.filter(|(kind, name)| referenced(kind, name).is_none()).collect();
+        assert_eq!(unknown, []);
     }
 }

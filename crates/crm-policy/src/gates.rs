@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crm_core::gate::{Gate, Gates};
 use crm_core::organizations::Organization;
-use crm_core::{Error, Id, Result, Tx};
+use crm_core::{Id, Result, Tx};
 
-use crate::engine::Engine;
 use crate::gate::PolicyGate;
 use crate::shadows::Shadows;
 use crate::stored_policies;
@@ -53,7 +52,7 @@ impl Gates for PolicyGates {
         if let Some(gate) = self.kept(|kept| kept.find(organization, policy_version)) {
             return Ok(gate);
         }
-        let gate = Arc::new(PolicyGate::watched(load(tx)?, Arc::clone(&self.shadows)));
+        let gate = Arc::new(PolicyGate::watched(stored_policies::house(tx)?, Arc::clone(&self.shadows)));
         self.kept(|kept| kept.keep(organization, policy_version, Arc::clone(&gate)));
         Ok(gate)
     }
@@ -69,15 +68,6 @@ impl Gates for PolicyGates {
     fn keep(&self, tx: &mut Tx<'_>) -> Result<()> {
         self.shadows.keep(tx)
     }
-}
-
-/// Reads the policies of the transaction's organization.
-///
-/// # Errors
-/// What the database says.
-pub(crate) fn load(tx: &mut Tx<'_>) -> Result<Engine> {
-    let policies = stored_policies::all(tx, None)?;
-    Engine::compile(policies).map_err(|error| Error::Internal(Box::new(error)))
 }
 
 impl Kept {
@@ -100,6 +90,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Engine;
 
     #[test]
     fn the_gate_that_was_used_longest_ago_makes_room() {
