@@ -15,10 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// What the database says.
-pub fn existing(
-    tx: &mut Tx<'_>,
-    asked: &BTreeMap<&'static str, Vec<Uuid>>,
-) -> Result<HashSet<(&'static str, Uuid)>> {
+pub fn existing(tx: &mut Tx<'_>, asked: &BTreeMap<&'static str, Vec<Uuid>>) -> Result<HashSet<(&'static str, Uuid)>> {
     if asked.is_empty() {
         return Ok(HashSet::new());
     }

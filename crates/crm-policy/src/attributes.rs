@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::clocks::Clock;
+use crate::policies::Action;
 use crate::resource_patterns::ResourcePattern;
 use crate::scalars::{Kind, NoRates, Rates, Scalar};
 use crate::violations::{Violation, member, unknown_members};
@@ -20,6 +21,8 @@ pub enum ResourceClass {
     Reference,
     /// What everybody reads and administrators alone change: users, business units. Policies they alone read, too.
     Administration,
+    /// What managers look at and representatives do not: the history of everything.
+    Oversight,
 }
 
 /// A kind of record, with the attributes that policies may hide or compare.
@@ -30,12 +33,26 @@ pub struct Resource {
     attributes: BTreeMap<String, Kind>,
     /// With its type, where it can be compared.
     parts: BTreeMap<String, Option<Kind>>,
+    /// What administrators alone do to it, whatever its class says.
+    reserved: Vec<Action>,
 }
 
 impl Resource {
     /// A resource without attributes. The name is singular, as in a field history: `deal`.
     pub fn new(name: impl Into<String>, class: ResourceClass) -> Self {
-        Self { name: name.into(), class, attributes: BTreeMap::new(), parts: BTreeMap::new() }
+        Self { name: name.into(), class, attributes: BTreeMap::new(), parts: BTreeMap::new(), reserved: Vec::new() }
+    }
+
+    /// Leaves an action to administrators, whatever the class says.
+    #[must_use]
+    pub fn reserving(mut self, action: Action) -> Self {
+        self.reserved.push(action);
+        self
+    }
+
+    /// What is left to administrators, whatever the class says.
+    pub fn reserved(&self) -> &[Action] {
+        &self.reserved
     }
 
     /// Adds a part of an attribute, `customFields.region`: it can be hidden and closed by itself, but not compared.

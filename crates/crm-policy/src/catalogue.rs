@@ -28,18 +28,19 @@ use crm_core::{Error, Record};
 use crate::approvals::Approval;
 use crate::attributes::{Registry, Resource, ResourceClass};
 use crate::built_in_policies::built_in_policies;
-use crate::policies::Policy;
+use crate::policies::{Action, Policy};
 use crate::scalars::Kind;
 use crate::stored_policies::StoredPolicy;
 
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
-const BARE: [(ResourceClass, &[&str]); 3] = [
+const BARE: [(ResourceClass, &[&str]); 4] = [
     (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment"]),
     (ResourceClass::Reference, &["playbook", "email_identity"]),
     (
         ResourceClass::Administration,
         &["webhook", "webhook_source", "webhook_event", "gdpr_request", "legal_hold", "retention_run"],
     ),
+    (ResourceClass::Oversight, &["field_history"]),
 ];
 
 /// The registry of the house. A kind that is not in it is closed to SALES_REP.
@@ -64,8 +65,8 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<Stage>(ResourceClass::Reference),
         resource::<CustomField>(ResourceClass::Reference),
         resource::<ExchangeRate>(ResourceClass::Reference),
-        resource::<ReasonCode>(ResourceClass::Reference),
-        resource::<ReasonRule>(ResourceClass::Reference),
+        resource::<ReasonCode>(ResourceClass::Administration),
+        resource::<ReasonRule>(ResourceClass::Administration),
         resource::<Organization>(ResourceClass::Administration),
         resource::<BusinessUnit>(ResourceClass::Administration),
         resource::<User>(ResourceClass::Administration),
@@ -111,7 +112,9 @@ fn suppression() -> Resource {
         ("updatedAt", Kind::Instant),
     ];
     let fields = fields.into_iter();
-    fields.fold(Resource::new("suppression", ResourceClass::Reference), |it, (name, kind)| it.with(name, kind))
+    // Who lifts one sends mail to somebody who wants none.
+    let bare = Resource::new("suppression", ResourceClass::Reference).reserving(Action::Delete);
+    fields.fold(bare, |it, (name, kind)| it.with(name, kind))
 }
 
 /// The built-in policies over the registry of the house.

@@ -20,7 +20,7 @@ pub struct Clock {
 
 /// What a clock shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Shown {
+pub struct ClockReading {
     /// The instant.
     pub at: DateTime<Utc>,
     /// The day there.
@@ -61,8 +61,8 @@ impl Clock {
     }
 
     /// What the clock shows.
-    pub fn shown(&self) -> Shown {
-        Shown {
+    pub fn shown(&self) -> ClockReading {
+        ClockReading {
             at: self.at,
             on: self.local.date(),
             time: self.time().format("%H:%M").to_string(),

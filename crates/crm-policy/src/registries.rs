@@ -11,7 +11,6 @@ use uuid::Uuid;
 use crate::attributes::Registry;
 use crate::catalogue::{catalogue, referenced};
 use crate::policies::Policy;
-use crate::resource_patterns::ResourcePattern;
 use crate::scalars::Kind;
 use crate::violations::Violation;
 
@@ -76,23 +75,18 @@ pub(crate) fn unknown_ids(tx: &mut Tx<'_>, policy: &Policy, registry: &Registry)
     let mut asked: BTreeMap<&'static str, Vec<Uuid>> = BTreeMap::new();
     let mut places = Vec::new();
     for (pointer, named) in &named {
-        let Some(table) = table_of(&policy.resource, named.attr) else { continue };
+        let table = policy.resource.root().and_then(|root| referenced(root, named.attr));
+        let Some(table) = table else { continue };
         let id = named.id.parse::<Uuid>().ok();
         asked.entry(table).or_default().extend(id);
         places.push((pointer, table, id));
     }
     let known = references::existing(tx, &asked)?;
-    let unknown =
-        places.into_iter().filter(|(_, table, id)| !id.is_some_and(|id| known.contains(&(*table, id))));
+    let unknown = places.into_iter().filter(|(_, table, id)| !id.is_some_and(|id| known.contains(&(*table, id))));
     let fault = |pointer: &String| {
         Violation::new(format!("/condition{pointer}"), "unknown_reference", "There is no such record.")
     };
     Ok(unknown.map(|(pointer, ..)| fault(pointer)).collect())
-}
-
-/// The table to which an attribute refers, under a pattern. What all records of the daily work share refers to the same.
-fn table_of(pattern: &ResourcePattern, attribute: &str) -> Option<&'static str> {
-    referenced(pattern.root().unwrap_or("deal"), attribute)
 }
 
 fn has_custom_fields(kind: &str) -> bool {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::attributes::{Caller, Facts, Registry};
-use crate::clocks::{Clock, Shown};
+use crate::clocks::{Clock, ClockReading};
 use crate::decisions::Decision;
 use crate::engine::Request;
 use crate::gate;
@@ -48,7 +48,7 @@ pub struct Simulated {
     #[serde(flatten)]
     pub decision: Decision,
     /// When, as `request.at`, `request.on`, `request.time` and `request.weekday` tell it, and `now` and `today`.
-    pub clock: Shown,
+    pub clock: ClockReading,
 }
 
 /// Answers a question, with what every policy on it came to.

@@ -75,6 +75,11 @@ pub struct PolicyFields {
     #[schema(example = "require_approval")]
     pub effect: String,
     /// When it holds: `{attr, op, value}` or `{attr, op, ref}`, joined by `all`, `any` and `not`; always where there is none.
+    /// `attr` is a field of the record, a custom field (`customFields.region`), or of the request: `request.at`, `request.on`,
+    /// `request.time` (`HH:MM`), `request.weekday` (`monday` to `sunday`), in the organization's zone. `op` is `eq`, `ne`, `lt`,
+    /// `le`, `gt`, `ge`, `in`, `notIn`, `isNull`; for tags `contains` and `containsAny`. `ref` is `caller.id`,
+    /// `caller.businessUnitIds`, or `now` and `today`, from which `days` leads away: `{attr: "expectedCloseDate", op: "lt", ref:
+    /// "today", days: -30}`. Ids must exist.
     #[schema(value_type = Option<Object>)]
     pub condition: Option<Value>,
     /// An inactive policy does nothing.
