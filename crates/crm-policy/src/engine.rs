@@ -145,7 +145,12 @@ impl Engine {
             let why = format!("policy “{}” does so under a condition that does not hold here", near.name);
             return Decision::by_default(request, &why);
         }
-        let other = [Role::Manager, Role::Admin].into_iter().find_map(|role| Some((role, allowing(Some(role))?)));
+        let refused = |role| {
+            let mut speaking = self.speaking(Some(role), request.action, request.resource).filter(|it| !it.is_draft);
+            speaking.any(|it| it.effect == Effect::Deny && it.condition.is_none())
+        };
+        let others = [Role::Manager, Role::Admin].into_iter().filter(|role| !refused(*role));
+        let other = others.filter_map(|role| Some((role, allowing(Some(role))?))).next();
         let why = other.map(|(role, policy)| format!("policy “{}” does so to {role}", policy.name));
         Decision::by_default(request, &why.unwrap_or_default())
     }

@@ -71,6 +71,18 @@ impl<'de> Visitor<'de> for Once<'_> {
         Ok(value.into())
     }
 
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
         Ok(text.into())
     }
@@ -148,7 +160,8 @@ mod tests {
     }
 
     fn values() -> impl Strategy<Value = Value> {
-        let number = prop::sample::select(vec!["0", "-0", "1.50", "1e400", "9223372036854775808", "0.1e-7"]);
+        let number =
+            prop::sample::select(vec!["0", "-0", "-7", "1000", "1.50", "1e400", "9223372036854775808", "0.1e-7"]);
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
