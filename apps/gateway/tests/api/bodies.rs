@@ -206,7 +206,8 @@ fn whoever_says_a_thing_twice_is_asked_which_was_meant() {
     let twice = br#"{"effect": "allow", "name": {"a": [{"b": 1}]}, "effect": "deny"}"#;
     let mut tried = 0;
     for endpoint in routes::all() {
-        if !endpoint.operation["requestBody"]["content"]["application/json"].is_object() {
+        let body = endpoint.operation.get("requestBody").map(|body| &body["content"]["application/json"]);
+        if !body.is_some_and(Value::is_object) {
             continue;
         }
         let path = things.address(&endpoint);
