@@ -190,16 +190,9 @@ impl Request {
     /// The body as a JSON object.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where it is none.
+    /// [`Error::Malformed`] where it is none, or names a member twice.
     pub fn object(&self) -> Result<Map<String, Value>> {
-        match serde_json::from_slice(self.json_bytes()?) {
-            Ok(Value::Object(members)) => Ok(members),
-            Ok(_) => Err(malformed("invalid_json", "The body must be a JSON object.")),
-            Err(error) => {
-                let (line, column) = (error.line(), error.column());
-                Err(malformed("invalid_json", format!("The body is not JSON: see line {line}, column {column}.")))
-            }
-        }
+        bodies::object(self.json_bytes()?)
     }
 
     /// The body as a `T`.

@@ -12,9 +12,13 @@ use crate::{
 
 /// A failure that operations can end with: its status, what it means, and the header that goes with it.
 const FAILURES: [(u16, &str, Option<&str>); 15] = [
-    (400, "The request cannot be understood: no JSON, an unknown member or parameter, a forged cursor.", None),
+    (
+        400,
+        "The request cannot be understood: no JSON, a member that is unknown or given twice, an unknown parameter, a forged cursor.",
+        None,
+    ),
     (401, "Nobody is signed in, or no longer.", None),
-    (403, "The caller may not; `detail` names the rule.", None),
+    (403, "The caller may not; `detail` names the policy, or the rule where it is none of the policies.", None),
     (404, "There is no such thing, or the caller may not see it.", None),
     (408, "The body took too long to arrive.", None),
     (409, "The state of the data stands against it.", None),
@@ -68,8 +72,9 @@ fn example(status: u16) -> Value {
         401 => new(StatusCode::UNAUTHORIZED, "invalid_token", "The token is not known, or no longer good."),
         403 => new(
             StatusCode::FORBIDDEN,
-            "role_required",
-            "Your role SALES_REP may not delete a lead; a MANAGER or an ADMIN may.",
+            "policy_denied",
+            "No policy allows delete on lead to SALES_REP; policy “Built in: allow MANAGER delete on everything” does so to \
+             MANAGER.",
         ),
         405 => Problem::method_not_allowed("GET, POST, HEAD", id),
         408 => new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body took longer than 30 seconds to arrive."),

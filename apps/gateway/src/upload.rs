@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::{HttpRequest, web};
-use crm_core::{Error, FieldError, Result, door::Caller};
+use crm_core::{Error, FieldError, Result, bodies, door::Caller};
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Map, Value};
 
@@ -99,14 +99,16 @@ impl Form {
 
     /// A part as a JSON object; nothing is an empty one.
     pub fn object(&self, name: &str, errors: &mut Vec<FieldError>) -> Map<String, Value> {
-        match self.text(name).map(serde_json::from_str) {
-            None => Map::new(),
-            Some(Ok(Value::Object(members))) => members,
-            Some(_) => {
-                errors.push(FieldError::new(name, "invalid_json", "A JSON object."));
-                Map::new()
+        let refused = match self.text(name).map(|text| bodies::object(text.as_bytes())) {
+            None => return Map::new(),
+            Some(Ok(members)) => return members,
+            Some(Err(Error::Malformed { code: bodies::REPEATED, detail })) => {
+                FieldError::new(name, bodies::REPEATED, detail)
             }
-        }
+            Some(Err(_)) => FieldError::new(name, "invalid_json", "A JSON object."),
+        };
+        errors.push(refused);
+        Map::new()
     }
 
     /// The file, and the text of a part that must be there.

@@ -9,6 +9,7 @@ use crate::{
     Actor, Error, Id, Page, Patch, Result, Tx,
     change::Draft,
     ctx::Credential,
+    gate::{Action, Ask},
     page,
     record::{Field, FieldKind, Record},
     record_rows,
@@ -155,11 +156,10 @@ pub fn create(tx: &mut Tx<'_>, mut patch: Patch) -> Result<(ApiKey, Secret)> {
 }
 
 fn check_scopes(tx: &Tx<'_>, fields: &ApiKeyFields) -> Result<()> {
-    if tx.ctx.role == Role::Admin || !fields.scopes.iter().any(|word| word == Scope::Admin.as_str()) {
+    if !fields.scopes.iter().any(|word| word == Scope::Admin.as_str()) {
         return Ok(());
     }
-    let reason = "Only an ADMIN can give a key the scope `admin`.".into();
-    Err(Error::Forbidden { code: "role_required", reason })
+    tx.ctx.gate.check(tx.ctx, &Ask::about(Action::Manage, ApiKey::KIND))
 }
 
 /// The caller's keys; an ADMIN's list holds everybody's.

@@ -2,6 +2,7 @@
 //!
 //! serde stops at the first fault. Here each fault is noted, a harmless value takes the place of the bad one, and reading
 //! goes on, so that the rules behind can look at the rest too.
+mod objects;
 mod sentences;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
 
+pub use self::objects::{REPEATED, object};
 pub(crate) use self::sentences::sentence;
 use crate::{Error, FieldError, Kind, Result};
 

@@ -15,6 +15,7 @@ use crate::{
     error::FieldError,
     filters::malformed,
     money::decimal,
+    organizations,
     patch::object,
     record::{Field, FieldKind, Record},
     record_rows,
@@ -131,7 +132,8 @@ impl Record for CustomField {
         if draft.fields().type_ == "select" && draft.fields().options.is_empty() {
             draft.refuse("options", "required", "A select needs options.");
         }
-        Ok(())
+        // A policy may compare a field of that key that was deleted once.
+        organizations::renew_policies(tx)
     }
 }
 
@@ -160,6 +162,15 @@ pub fn update(tx: &mut Tx<'_>, id: Id<CustomField>, patch: Patch) -> Result<Cust
 pub fn of_kind(tx: &mut Tx<'_>, kind: &str) -> Result<Vec<CustomField>> {
     let select =
         tx.records().and(Condition::Compare("entity_type".into(), "=", kind.into())).order("created_at", false);
+    CustomField::load(tx, select)
+}
+
+/// The definitions for every kind of record.
+///
+/// # Errors
+/// What the database says.
+pub fn all(tx: &mut Tx<'_>) -> Result<Vec<CustomField>> {
+    let select = tx.records().order("created_at", false);
     CustomField::load(tx, select)
 }
 

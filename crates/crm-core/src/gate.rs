@@ -150,6 +150,8 @@ pub enum Fact<'f> {
     Number(&'f str),
     /// A text, be it an id, a day or an instant.
     Text(&'f str),
+    /// Texts, and nothing else: tags.
+    Texts(&'f [String]),
     /// Something of many parts.
     Other,
 }
@@ -252,11 +254,10 @@ pub(crate) fn check_any<R: Record>(ctx: &Ctx) -> Result<()> {
 pub struct Roles;
 
 /// Kinds that only an ADMIN may configure.
-const ADMIN_ONLY: [&str; 3] = ["organization", "business_unit", "user"];
+const ADMIN_ONLY: [&str; 5] = ["organization", "business_unit", "user", "reason_code", "reason_rule"];
 
 /// Kinds that configure the work of everybody, for ADMIN and MANAGER.
-const CONFIGURATION: [&str; 7] =
-    ["pipeline", "stage", "custom_field", "reason_code", "reason_rule", "exchange_rate", "suppression"];
+const CONFIGURATION: [&str; 5] = ["pipeline", "stage", "custom_field", "exchange_rate", "suppression"];
 
 /// Kinds that a SALES_REP may remove: their own working notes and keys.
 const OWN_THINGS: [&str; 4] = ["activity", "task", "saved_view", "api_key"];
@@ -275,7 +276,9 @@ impl Gate for Roles {
     fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {
         let writes = !matches!(ask.action, Action::View);
         let needed = match ask.action {
+            Action::View if ask.kind == "field_history" => Role::Manager,
             Action::View => Role::SalesRep,
+            Action::Delete if ask.kind == "suppression" => Role::Admin,
             _ if ADMIN_ONLY.contains(&ask.kind) && writes => Role::Admin,
             _ if CONFIGURATION.contains(&ask.kind) && writes => Role::Manager,
             Action::Create | Action::Edit | Action::ChangeStage => Role::SalesRep,

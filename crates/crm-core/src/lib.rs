@@ -65,7 +65,7 @@ pub mod proposals;
 pub mod pruning;
 pub mod reason_codes;
 pub mod record;
-mod references;
+pub mod references;
 pub mod saved_views;
 pub mod schema;
 pub mod sealed;

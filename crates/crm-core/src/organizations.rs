@@ -11,7 +11,7 @@ use validator::{Validate, ValidationError};
 
 use crate::{
     Door, Id, Patch, Result, Tx,
-    change::{self, Draft},
+    change::{Change, Draft},
     money::Currency,
     pipelines, reason_codes,
     record::{Field, FieldKind, Record},
@@ -162,7 +162,10 @@ pub(crate) fn hold(tx: &mut Tx<'_>) -> Result<()> {
 }
 
 /// The zone in which the caller's organization counts its days.
-pub(crate) fn zone(tx: &mut Tx<'_>) -> Result<chrono_tz::Tz> {
+///
+/// # Errors
+/// What the database says.
+pub fn zone(tx: &mut Tx<'_>) -> Result<chrono_tz::Tz> {
     Ok(read(tx)?.fields.timezone.parse().unwrap_or(chrono_tz::Tz::UTC))
 }
 
@@ -171,5 +174,13 @@ pub(crate) fn zone(tx: &mut Tx<'_>) -> Result<chrono_tz::Tz> {
 /// # Errors
 /// [`crate::Error::Forbidden`], [`crate::Error::Stale`], [`crate::Error::Invalid`].
 pub fn update(tx: &mut Tx<'_>, patch: Patch) -> Result<Organization> {
-    change::update(tx, tx.ctx.organization, patch)
+    let organization = tx.lock(tx.ctx.organization)?;
+    let change = Change::new(tx, organization, patch)?;
+    let moves = change.touches("timezone");
+    let permitted = tx.permit(change)?;
+    if moves {
+        // What policies decide depends on the day and the time of day there.
+        renew_policies(tx)?;
+    }
+    permitted.save(tx)
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use crate::clocks::Clock;
+use crate::policies::Action;
 use crate::resource_patterns::ResourcePattern;
 use crate::scalars::{Kind, NoRates, Rates, Scalar};
 use crate::violations::{Violation, member, unknown_members};
@@ -19,6 +21,8 @@ pub enum ResourceClass {
     Reference,
     /// What everybody reads and administrators alone change: users, business units. Policies they alone read, too.
     Administration,
+    /// What managers look at and representatives do not: the history of everything.
+    Oversight,
 }
 
 /// A kind of record, with the attributes that policies may hide or compare.
@@ -27,25 +31,79 @@ pub struct Resource {
     name: String,
     class: ResourceClass,
     attributes: BTreeMap<String, Kind>,
-    parts: BTreeSet<String>,
+    /// With its type, where it can be compared.
+    parts: BTreeMap<String, Option<Kind>>,
+    /// What administrators alone do to it, whatever its class says.
+    reserved: Vec<Action>,
 }
 
 impl Resource {
     /// A resource without attributes. The name is singular, as in a field history: `deal`.
     pub fn new(name: impl Into<String>, class: ResourceClass) -> Self {
-        Self { name: name.into(), class, attributes: BTreeMap::new(), parts: BTreeSet::new() }
+        Self { name: name.into(), class, attributes: BTreeMap::new(), parts: BTreeMap::new(), reserved: Vec::new() }
+    }
+
+    /// Leaves an action to administrators, whatever the class says.
+    #[must_use]
+    pub fn reserving(mut self, action: Action) -> Self {
+        self.reserved.push(action);
+        self
+    }
+
+    /// What is left to administrators, whatever the class says.
+    pub fn reserved(&self) -> &[Action] {
+        &self.reserved
     }
 
     /// Adds a part of an attribute, `customFields.region`: it can be hidden and closed by itself, but not compared.
     #[must_use]
     pub fn with_part(mut self, part: impl Into<String>) -> Self {
-        self.parts.insert(part.into());
+        self.parts.insert(part.into(), None);
+        self
+    }
+
+    /// As [`Resource::with_part`], of a part that can be compared too.
+    #[must_use]
+    pub fn with_typed_part(mut self, part: impl Into<String>, kind: Kind) -> Self {
+        self.parts.insert(part.into(), Some(kind));
         self
     }
 
     /// Whether there is an attribute, or a part of one, of this name.
     pub fn has(&self, field: &str) -> bool {
-        self.attributes.contains_key(field) || self.parts.contains(field)
+        self.attributes.contains_key(field) || self.parts.contains_key(field)
+    }
+
+    /// The type of an attribute, or of a part of one that can be compared.
+    pub(crate) fn kind(&self, name: &str) -> Option<&Kind> {
+        self.attributes.get(name).or_else(|| self.parts.get(name)?.as_ref())
+    }
+
+    fn typed_parts(&self) -> impl Iterator<Item = (&str, &Kind)> {
+        self.parts.iter().filter_map(|(name, kind)| Some((name.as_str(), kind.as_ref()?)))
+    }
+
+    /// What a record holds in those of its parts that can be compared. Of an attribute that is there, a part that is not is
+    /// null; of one that is missing nothing is known.
+    fn parts_of<'r>(&'r self, record: &'r Map<String, Value>) -> impl Iterator<Item = (&'r str, &'r Kind, &'r Value)> {
+        self.typed_parts().filter_map(|(name, kind)| {
+            let (whole, part) = name.split_once('.')?;
+            match record.get(whole)? {
+                Value::Object(members) => Some((name, kind, members.get(part).unwrap_or(&Value::Null))),
+                _ => None,
+            }
+        })
+    }
+
+    /// A fault for every member of an attribute of parts that is none of them.
+    fn unknown_parts(&self, record: &Map<String, Value>) -> Vec<Violation> {
+        let wholes: BTreeSet<&str> = self.typed_parts().filter_map(|(name, _)| Some(name.split_once('.')?.0)).collect();
+        let faults = wholes.into_iter().filter_map(|whole| {
+            let parts: Vec<&str> =
+                self.typed_parts().filter_map(|(name, _)| name.split_once('.')).map(|it| it.1).collect();
+            Some(unknown_members(record.get(whole)?.as_object()?, &parts, &member("", whole)))
+        });
+        faults.flatten().collect()
     }
 
     /// Adds an attribute; one of the same name is replaced.
@@ -108,9 +166,9 @@ impl Registry {
         .into_iter();
         let Some(first) = resources.next() else { return BTreeMap::new() };
         let mut shared: BTreeMap<&str, &Kind> =
-            first.attributes.iter().map(|(name, kind)| (name.as_str(), kind)).collect();
+            first.attributes.iter().map(|(name, kind)| (name.as_str(), kind)).chain(first.typed_parts()).collect();
         for resource in resources {
-            shared.retain(|name, kind| resource.attributes.get(*name) == Some(*kind));
+            shared.retain(|name, kind| resource.kind(name) == Some(*kind));
         }
         shared
     }
@@ -150,8 +208,10 @@ impl Facts {
     pub fn read(resource: &Resource, attributes: &Map<String, Value>) -> Result<Facts, Vec<Violation>> {
         let known: Vec<&str> = resource.attributes.keys().map(String::as_str).collect();
         let mut violations = unknown_members(attributes, &known, "");
+        violations.extend(resource.unknown_parts(attributes));
         let facts = Facts::collect(resource, attributes, |name, message| {
-            violations.push(Violation::new(member("", name), "invalid_value", message));
+            let place = name.split('.').fold(String::new(), |place, step| member(&place, step));
+            violations.push(Violation::new(place, "invalid_value", message));
         });
         if violations.is_empty() { Ok(facts) } else { Err(violations) }
     }
@@ -164,7 +224,11 @@ impl Facts {
             let value = if json.is_null() { None } else { Some(Scalar::read_member(kind, json, record).ok()?) };
             Some((name.clone(), value))
         });
-        Facts(known.collect())
+        let parts = resource.parts_of(record).filter_map(|(name, kind, json)| {
+            let value = if json.is_null() { None } else { Some(Scalar::read(kind, json).ok()?) };
+            Some((name.to_owned(), value))
+        });
+        Facts(known.chain(parts).collect())
     }
 
     fn collect(resource: &Resource, record: &Map<String, Value>, mut unreadable: impl FnMut(&str, String)) -> Facts {
@@ -177,6 +241,13 @@ impl Facts {
                     Ok(value) => facts = facts.with(name, value),
                     Err(message) => unreadable(name, message),
                 },
+            }
+        }
+        for (name, kind, json) in resource.parts_of(record) {
+            match Scalar::read(kind, json) {
+                _ if json.is_null() => facts = facts.with(name, None),
+                Ok(value) => facts = facts.with(name, value),
+                Err(message) => unreadable(name, message),
             }
         }
         facts
@@ -220,12 +291,20 @@ pub struct Context<'a> {
     pub facts: &'a Facts,
     /// The rates for amounts in other currencies.
     pub rates: &'a dyn Rates,
+    /// When; without it whatever compares with the time is unknown.
+    pub clock: Option<Clock>,
 }
 
 impl<'a> Context<'a> {
-    /// A context without exchange rates.
+    /// A context without exchange rates and without a clock.
     pub fn new(caller: &'a Caller, facts: &'a Facts) -> Self {
-        Self { caller, facts, rates: &NoRates }
+        Self { caller, facts, rates: &NoRates, clock: None }
+    }
+
+    /// The same context at that instant.
+    #[must_use]
+    pub fn when(self, clock: Clock) -> Self {
+        Self { clock: Some(clock), ..self }
     }
 }
 

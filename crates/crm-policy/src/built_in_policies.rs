@@ -37,7 +37,10 @@ pub fn built_in_policies(registry: &Registry) -> Result<Vec<Policy>, Vec<Violati
                 rows.push(Row::new(Role::Manager, Action::Manage, resource.name(), "allow"));
             }
             ResourceClass::Administration => rows.extend(administration(resource)),
+            // Managers look at everything.
+            ResourceClass::Oversight => {}
         }
+        rows.extend(resource.reserved().iter().map(|&action| Row::new(Role::Manager, action, resource.name(), "deny")));
     }
     let read =
         |row: Row| Policy::read(row.id(), &row.json(), registry).map(|policy| Policy { is_built_in: true, ..policy });

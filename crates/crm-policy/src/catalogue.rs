@@ -1,5 +1,6 @@
 //! What policies of the house may speak about: every kind of record, with the fields that it tells about itself.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crm_core::activities::Activity;
@@ -27,18 +28,19 @@ use crm_core::{Error, Record};
 use crate::approvals::Approval;
 use crate::attributes::{Registry, Resource, ResourceClass};
 use crate::built_in_policies::built_in_policies;
-use crate::policies::Policy;
+use crate::policies::{Action, Policy};
 use crate::scalars::Kind;
 use crate::stored_policies::StoredPolicy;
 
 /// Kinds that have no fields to hide or compare, or whose fields are told elsewhere.
-const BARE: [(ResourceClass, &[&str]); 3] = [
+const BARE: [(ResourceClass, &[&str]); 4] = [
     (ResourceClass::Record, &["article", "snippet", "template", "sequence", "enrollment"]),
     (ResourceClass::Reference, &["playbook", "email_identity"]),
     (
         ResourceClass::Administration,
         &["webhook", "webhook_source", "webhook_event", "gdpr_request", "legal_hold", "retention_run"],
     ),
+    (ResourceClass::Oversight, &["field_history"]),
 ];
 
 /// The registry of the house. A kind that is not in it is closed to SALES_REP.
@@ -63,8 +65,8 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
         resource::<Stage>(ResourceClass::Reference),
         resource::<CustomField>(ResourceClass::Reference),
         resource::<ExchangeRate>(ResourceClass::Reference),
-        resource::<ReasonCode>(ResourceClass::Reference),
-        resource::<ReasonRule>(ResourceClass::Reference),
+        resource::<ReasonCode>(ResourceClass::Administration),
+        resource::<ReasonRule>(ResourceClass::Administration),
         resource::<Organization>(ResourceClass::Administration),
         resource::<BusinessUnit>(ResourceClass::Administration),
         resource::<User>(ResourceClass::Administration),
@@ -75,6 +77,27 @@ static CATALOGUE: LazyLock<Registry> = LazyLock::new(|| {
     ];
     let bare = BARE.iter().flat_map(|(class, names)| names.iter().map(|name| Resource::new(*name, *class)));
     Registry::new(records.into_iter().chain(bare))
+});
+
+/// The table to which an attribute of a kind of record refers, where it is a reference.
+pub(crate) fn referenced(kind: &str, attribute: &str) -> Option<&'static str> {
+    REFERENCES.get(&(kind, attribute)).copied()
+}
+
+static REFERENCES: LazyLock<HashMap<(&'static str, &'static str), &'static str>> = LazyLock::new(|| {
+    fn of<R: Record>() -> impl Iterator<Item = ((&'static str, &'static str), &'static str)> {
+        R::FIELDS.iter().filter_map(|field| match field.kind {
+            FieldKind::Reference(table) => Some(((R::KIND, field.name), table)),
+            _ => None,
+        })
+    }
+    let records =
+        of::<Lead>().chain(of::<Company>()).chain(of::<Contact>()).chain(of::<Deal>()).chain(of::<DealIntel>());
+    let records = records.chain(of::<Import>()).chain(of::<Activity>()).chain(of::<Task>()).chain(of::<SavedView>());
+    let records =
+        records.chain(of::<ApiKey>()).chain(of::<Approval>()).chain(of::<Stage>()).chain(of::<BusinessUnit>());
+    let records = records.chain(of::<User>()).chain(of::<QueueJob>()).chain(of::<Alert>()).chain(of::<Pipeline>());
+    records.chain([(("suppression", "businessUnitId"), BusinessUnit::TABLE)]).collect()
 });
 
 /// Suppressions are told by another crate; their addresses are hidden as those of leads and contacts are.
@@ -89,7 +112,9 @@ fn suppression() -> Resource {
         ("updatedAt", Kind::Instant),
     ];
     let fields = fields.into_iter();
-    fields.fold(Resource::new("suppression", ResourceClass::Reference), |it, (name, kind)| it.with(name, kind))
+    // Who lifts one sends mail to somebody who wants none.
+    let bare = Resource::new("suppression", ResourceClass::Reference).reserving(Action::Delete);
+    fields.fold(bare, |it, (name, kind)| it.with(name, kind))
 }
 
 /// The built-in policies over the registry of the house.
@@ -119,7 +144,8 @@ fn kind(field: &Field) -> Kind {
         (FieldKind::Instant, _) => Kind::Instant,
         (FieldKind::Choice(words), _) => Kind::Enum(words.iter().map(|word| (*word).to_owned()).collect()),
         (FieldKind::Reference(_), _) => Kind::Id,
-        (FieldKind::Tags | FieldKind::Custom | FieldKind::Json, _) => Kind::Opaque,
+        (FieldKind::Tags, _) => Kind::Texts,
+        (FieldKind::Custom | FieldKind::Json, _) => Kind::Opaque,
     }
 }
 
@@ -142,5 +168,16 @@ mod tests {
         assert_eq!(deal["status"], Kind::Enum(["open", "won", "lost"].map(str::to_owned).to_vec()));
         assert_eq!(deal["customFields"], Kind::Opaque);
         assert_eq!(deal["createdAt"], Kind::Instant);
+        assert_eq!(deal["tags"], Kind::Texts);
+    }
+
+    #[test]
+    fn every_id_but_those_of_many_kinds_refers_to_a_table() {
+        let ids = catalogue().resources().flat_map(|resource| {
+            let ids = resource.attributes().iter().filter(|(_, kind)| **kind == Kind::Id);
+            ids.map(move |(name, _)| (resource.name(), name.as_str()))
+        });
+        let unknown: Vec<_> = ids.filter(|(kind, name)| referenced(kind, name).is_none()).collect();
+        assert_eq!(unknown, []);
     }
 }

@@ -1,4 +1,5 @@
-//! Typed conditions: `{attr, op, value|ref}` joined by `all`, `any` and `not`, in three-valued logic.
+//! Typed conditions: `{attr, op, value|ref}` joined by `all`, `any` and `not`, in three-valued logic. What is compared is an
+//! attribute of the record, or of the request itself: when it is made.
 //!
 //! A comparison with a value that is missing or null is neither true nor false but unknown (Kleene 1952), as in SQL. A
 //! policy that allows needs a condition that is true; one that refuses or asks for approval acts on unknown as well.
@@ -6,6 +7,7 @@
 mod grammar;
 mod logic;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use logic::Truth;
@@ -14,9 +16,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::attributes::{Context, Registry};
+use crate::clocks::RequestAttribute;
 use crate::names::named;
 use crate::resource_patterns::ResourcePattern;
-use crate::scalars::Scalar;
+use crate::scalars::{Kind, Scalar};
 use crate::violations::Violation;
 
 /// How deeply `all`, `any` and `not` may nest, the comparisons included.
@@ -44,19 +47,38 @@ pub enum Expression {
     Not(Box<Expression>),
     /// One attribute against something.
     Compare(Comparison),
-    /// A stored condition that can no longer be read, since an attribute is gone: always unknown.
-    Unreadable,
+    /// A comparison of a stored condition that can no longer be read, since its attribute is gone: always unknown.
+    Unreadable(Option<String>),
 }
 
 /// One attribute against something.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// The attribute's name.
-    pub attr: String,
+    /// The attribute.
+    pub attr: Attribute,
     /// How it is compared.
     pub op: Op,
     /// What it is compared with.
     pub operand: Operand,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attribute {
+    /// An attribute of the record, or a part of one, `customFields.region`.
+    Record(String),
+    /// One of the request.
+    Request(RequestAttribute),
+}
+
+impl Attribute {
+    /// Its name, as conditions write it.
+    pub fn name(&self) -> &str {
+        match self {
+            Attribute::Record(name) => name,
+            Attribute::Request(attribute) => attribute.as_str(),
+        }
+    }
 }
 
 /// What an attribute is compared with.
@@ -64,7 +86,7 @@ pub struct Comparison {
 pub enum Operand {
     /// A literal of the attribute's type.
     Literal(Scalar),
-    /// Literals of the attribute's type (`in`, `notIn`).
+    /// Literals of the attribute's type (`in`, `notIn`), or of what it lists (`containsAny`).
     List(Vec<Scalar>),
     /// Whether null is expected (`isNull`).
     Null(bool),
@@ -73,6 +95,10 @@ pub enum Operand {
     /// `{"ref": "caller.businessUnitIds"}`: the business units of the user who asks (`in`, `notIn`). A caller who is bound
     /// to none is in all of them.
     CallerBusinessUnits,
+    /// `{"ref": "now", "days": -30}`: the instant of the request, or one that many days of 86,400 seconds away.
+    Now(i32),
+    /// `{"ref": "today", "days": 7}`: the day of the request in the organization's zone, or one that many days away.
+    Today(i32),
 }
 
 named! {
@@ -96,20 +122,41 @@ named! {
         NotIn = "notIn",
         /// Known to be null.
         IsNull = "isNull",
+        /// Has this among its texts.
+        Contains = "contains",
+        /// Has one of a list among its texts.
+        ContainsAny = "containsAny",
     }
 }
 
 /// The comparison that kept a condition from holding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FailedClause {
     /// Where it stands in the condition: a JSON Pointer, `""` for the whole.
     pub pointer: String,
-    /// Its attribute, absent in a condition that can't be read any more.
+    /// Its attribute; it is gone where there is no `op`.
     pub attr: Option<String>,
-    /// How it compares.
+    /// How it compares, absent where it can't be read any more.
     pub op: Option<Op>,
+    /// What it compares with: the value as it is written, or what the reference stands for at that moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
+    pub wanted: Option<Value>,
+    /// What the attribute is: null where it is known to be null, absent where nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
+    pub found: Option<Value>,
     /// What it came to.
     pub truth: Truth,
+}
+
+/// An identifier that a condition names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NamedId<'c> {
+    /// Of which attribute.
+    pub(crate) attr: &'c str,
+    /// The identifier.
+    pub(crate) id: &'c str,
 }
 
 impl Condition {
@@ -122,10 +169,10 @@ impl Condition {
         Ok(Condition { source: Arc::new(source), expression: Arc::new(expression) })
     }
 
-    /// Reads a condition that was checked when it was written. One that can't be read any more is unknown from then on: it
-    /// allows nothing, and what it refused stays refused.
+    /// Reads a condition that was checked when it was written. A comparison that can't be read any more, since its attribute
+    /// is gone, is unknown from then on: it allows nothing, and what it refused stays refused.
     pub fn stored(source: Value, registry: &Registry, resource: &ResourcePattern) -> Condition {
-        let expression = grammar::read(&source, &registry.attributes_under(resource)).unwrap_or(Expression::Unreadable);
+        let expression = grammar::read_stored(&source, &registry.attributes_under(resource));
         Condition { source: Arc::new(source), expression: Arc::new(expression) }
     }
 
@@ -137,6 +184,24 @@ impl Condition {
     /// What the condition comes to.
     pub fn evaluate(&self, context: &Context<'_>) -> Truth {
         self.expression.evaluate(context)
+    }
+
+    /// Whether it compares anything of the record; else it comes to the same on every one.
+    pub(crate) fn asks_record(&self) -> bool {
+        self.expression.any(&|comparison| matches!(comparison.attr, Attribute::Record(_)))
+    }
+
+    /// Whether what it comes to depends on when it is asked.
+    pub(crate) fn asks_clock(&self) -> bool {
+        let timed = |operand: &Operand| matches!(operand, Operand::Now(_) | Operand::Today(_));
+        self.expression.any(&|it| matches!(it.attr, Attribute::Request(_)) || timed(&it.operand))
+    }
+
+    /// The identifiers of records that it names, each with the JSON Pointer of its place.
+    pub(crate) fn ids(&self, attributes: &BTreeMap<&str, &Kind>) -> Vec<(String, NamedId<'_>)> {
+        let mut ids = Vec::new();
+        self.expression.ids(attributes, "", &mut ids);
+        ids
     }
 
     /// The first comparison that keeps the condition from being true, `None` where it is true.
@@ -166,7 +231,6 @@ mod tests {
 
     use super::*;
     use crate::attributes::{Caller, Facts, Resource, ResourceClass};
-    use crate::scalars::Kind;
 
     fn registry() -> Registry {
         let deal = Resource::new("deal", ResourceClass::Record)
@@ -272,7 +336,8 @@ mod tests {
         let stored = Condition::stored(source.clone(), &registry(), &ResourcePattern::parse("deal").unwrap());
         let (caller, nothing) = (Caller::new("me"), Facts::none());
         assert_eq!(stored.evaluate(&Context::new(&caller, &nothing)), Truth::Unknown);
-        assert_eq!(stored.failed_clause(&Context::new(&caller, &nothing)).map(|clause| clause.attr), Some(None));
+        let clause = stored.failed_clause(&Context::new(&caller, &nothing)).unwrap();
+        assert_eq!((clause.attr.as_deref(), clause.op), (Some("gone"), None));
         assert_eq!(serde_json::to_value(&stored).unwrap(), source);
     }
 

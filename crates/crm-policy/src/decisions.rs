@@ -8,7 +8,7 @@ use crate::engine::Request;
 use crate::policies::{Effect, Policy};
 
 /// What an engine decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// Whether it may be done at once.
@@ -27,7 +27,7 @@ pub struct Decision {
 }
 
 /// What one policy came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TraceEntry {
     /// The policy.
@@ -56,6 +56,15 @@ impl Decision {
     #[must_use]
     pub fn without_trace(self) -> Decision {
         Decision { trace: Vec::new(), ..self }
+    }
+
+    /// A refusal since nothing allows: `why` names what would, and under which condition or to whom.
+    pub(crate) fn by_default(request: &Request<'_>, why: &str) -> Decision {
+        let refused = Decision::new(request, Effect::Deny, None);
+        if why.is_empty() {
+            return refused;
+        }
+        Decision { reason: format!("{}; {why}.", refused.reason.trim_end_matches('.')), ..refused }
     }
 
     pub(crate) fn new(request: &Request<'_>, effect: Effect, policy: Option<&Policy>) -> Decision {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::attributes::{Caller, Context, Facts};
+use crate::clocks::Clock;
+use crate::conditions::Truth;
 use crate::decisions::Decision;
 use crate::policies::{Action, Effect, Policy, Role};
 use crate::resource_patterns::ResourcePattern;
@@ -31,7 +33,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A question without exchange rates: amounts in other currencies are unknown.
+    /// A question without exchange rates and without a clock: amounts in other currencies are unknown, and so is the time.
     pub fn new(
         role: impl Into<Option<Role>>,
         action: Action,
@@ -46,6 +48,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn at(mut self, rates: &'a dyn Rates) -> Self {
         self.context.rates = rates;
+        self
+    }
+
+    /// The same question at that instant.
+    #[must_use]
+    pub fn when(mut self, clock: Clock) -> Self {
+        self.context.clock = Some(clock);
         self
     }
 }
@@ -69,7 +78,7 @@ impl Engine {
     /// equal ones is named.
     pub fn decide(&self, request: &Request<'_>) -> Decision {
         let (effect, policy) = self.outcome(request, |policy| !policy.is_draft);
-        Decision::new(request, effect, policy)
+        self.decision(request, effect, policy)
     }
 
     /// The policies that require an approval of this, in the order of the set: whoever gives it is told of all.
@@ -82,21 +91,26 @@ impl Engine {
     }
 
     /// Decides a question that is asked before the record is known: refused is what is refused on every record, and the
-    /// rest may still be refused on the one that it comes to.
+    /// rest may still be refused on the one that it comes to. What is known before, the time say, is known of every record.
     pub fn foresee(&self, request: &Request<'_>) -> Decision {
         let speaking = || self.speaking(request.role, request.action, request.resource).filter(|p| !p.is_draft);
-        if let Some(policy) = speaking().find(|p| p.effect == Effect::Deny && p.condition.is_none()) {
-            return Decision::new(request, Effect::Deny, Some(policy));
+        let refuses =
+            |policy: &&Policy| policy.effect == Effect::Deny && policy.foreseen(&request.context) == Truth::True;
+        if let Some(policy) = speaking().find(refuses) {
+            return self.decision(request, Effect::Deny, Some(policy));
         }
-        let allow = speaking().find(|policy| policy.effect == Effect::Allow);
-        Decision::new(request, if allow.is_some() { Effect::Allow } else { Effect::Deny }, allow)
+        let may_allow = |p: &&Policy| p.effect == Effect::Allow && p.foreseen(&request.context) != Truth::False;
+        let allow = speaking().find(may_allow);
+        self.decision(request, if allow.is_some() { Effect::Allow } else { Effect::Deny }, allow)
     }
 
     /// Why something is not allowed on every record: refused by the first policy that refuses it on some, else by none that
     /// allows it on all.
     pub fn why_not_everywhere(&self, request: &Request<'_>) -> Decision {
         let mut speaking = self.speaking(request.role, request.action, request.resource).filter(|it| !it.is_draft);
-        Decision::new(request, Effect::Deny, speaking.find(|policy| policy.effect == Effect::Deny))
+        let refuses =
+            |policy: &&Policy| policy.effect == Effect::Deny && policy.foreseen(&request.context) != Truth::False;
+        self.decision(request, Effect::Deny, speaking.find(refuses))
     }
 
     /// Whether some policy is a draft, so that there is something to watch.
@@ -125,6 +139,29 @@ impl Engine {
     pub(crate) fn speaking(&self, role: Option<Role>, action: Action, resource: &str) -> impl Iterator<Item = &Policy> {
         let cell = role.map_or(&[][..], |role| self.table.cell(role, action, resource));
         cell.iter().map(|&position| &self.policies[position])
+    }
+
+    /// A decision with its reason. What nothing allows is refused with the name of what would allow it under its condition, or
+    /// else to another role.
+    fn decision(&self, request: &Request<'_>, effect: Effect, policy: Option<&Policy>) -> Decision {
+        if policy.is_some() {
+            return Decision::new(request, effect, policy);
+        }
+        let allowing = |role| {
+            self.speaking(role, request.action, request.resource).find(|it| it.effect == Effect::Allow && !it.is_draft)
+        };
+        if let Some(near) = allowing(request.role) {
+            let why = format!("policy “{}” does so under a condition that does not hold here", near.name);
+            return Decision::by_default(request, &why);
+        }
+        let refused = |role| {
+            let mut speaking = self.speaking(Some(role), request.action, request.resource).filter(|it| !it.is_draft);
+            speaking.any(|it| it.effect == Effect::Deny && it.condition.is_none())
+        };
+        let others = [Role::Manager, Role::Admin].into_iter().filter(|role| !refused(*role));
+        let other = others.filter_map(|role| Some((role, allowing(Some(role))?))).next();
+        let why = other.map(|(role, policy)| format!("policy “{}” does so to {role}", policy.name));
+        Decision::by_default(request, &why.unwrap_or_default())
     }
 
     /// What the counted policies come to, and the one that decided; `None` where none did.

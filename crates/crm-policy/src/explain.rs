@@ -6,7 +6,7 @@ use crate::decisions::{Decision, TraceEntry};
 use crate::engine::{Engine, Request};
 
 /// A question that two sets of policies answer differently.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Flip {
     /// The question's place among those asked.
     pub index: usize,

@@ -1,9 +1,11 @@
 //! The gate of an organization: what its policies make of what is asked.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use crm_core::gate::{Action as Asked, Ask, Gate, Hiding};
 use crm_core::masks::not_viewable;
 use crm_core::proposals::{Proposal, RequiringPolicy};
@@ -11,8 +13,9 @@ use crm_core::{Ctx, Error, Record, Result};
 use serde_json::{Map, Value};
 
 use crate::approvals::Approval;
-use crate::attributes::{Caller, Context, Facts};
+use crate::attributes::{Caller, Context, Facts, Registry};
 use crate::catalogue::catalogue;
+use crate::clocks::Clock;
 use crate::decisions::{Decision, reason};
 use crate::engine::{Engine, Request};
 use crate::policies::{Action, Effect, Role};
@@ -22,13 +25,13 @@ use crate::stored_policies::is_asked_at_once;
 
 /// The gate of one organization, as its policies stood when they were loaded.
 pub struct PolicyGate {
-    engine: Engine,
+    house: House,
     /// Whether there are drafts to watch.
     is_watched: bool,
     /// What is hidden from a role, by kind of record; a kind of which nothing is hidden is not among them.
     sights: HashMap<Role, HashMap<String, Sight>>,
-    /// What the drafts would hide or show besides, in some records at least, by kind of record.
-    drafted: HashMap<(Role, String), Vec<Drafted>>,
+    /// The fields that drafts would hide or show besides, in some records at least, at some time, by kind of record.
+    drafted: HashMap<(Role, String), Vec<String>>,
     shadows: Arc<Shadows>,
 }
 
@@ -44,43 +47,55 @@ struct Requiring {
     reason: String,
 }
 
-/// A field that a draft would hide or show.
-struct Drafted {
-    policy: String,
-    field: String,
-    effect: Effect,
+/// What an organization decides by.
+pub(crate) struct House {
+    /// Its policies.
+    pub(crate) engine: Engine,
+    /// What there is in the house, with the custom fields that its policies compare.
+    pub(crate) registry: Cow<'static, Registry>,
+    /// The zone of its days and of its times of day.
+    pub(crate) zone: Tz,
 }
 
 impl PolicyGate {
-    /// The gate of a loaded set.
+    /// The gate of a loaded set in a house without custom fields, whose days are those of UTC.
     pub fn new(engine: Engine) -> Self {
-        Self::watched(engine, Arc::default())
+        Self::watched(House { engine, registry: Cow::Borrowed(catalogue()), zone: Tz::UTC }, Arc::default())
     }
 
-    /// As [`PolicyGate::new`], with what its drafts come to noted where others note it too.
-    pub(crate) fn watched(engine: Engine, shadows: Arc<Shadows>) -> Self {
-        let sights = Role::ALL.iter().map(|role| (*role, sights(&engine, *role))).collect();
-        let is_watched = engine.has_drafts();
-        let drafted = if is_watched { drafted(&engine) } else { HashMap::new() };
-        Self { is_watched, sights, drafted, shadows, engine }
+    /// The gate of an organization, with what its drafts come to noted where others note it too.
+    pub(crate) fn watched(house: House, shadows: Arc<Shadows>) -> Self {
+        let sights = Role::ALL.iter().map(|role| (*role, sights(&house, *role))).collect();
+        let is_watched = house.engine.has_drafts();
+        let drafted = if is_watched { drafted(&house) } else { HashMap::new() };
+        Self { is_watched, sights, drafted, shadows, house }
     }
 
     /// What decides.
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        &self.house.engine
+    }
+
+    /// The instant of a request, on the clocks of the organization.
+    fn clock(&self, ctx: &Ctx) -> Clock {
+        Clock::new(ctx.now, self.house.zone)
+    }
+
+    fn facts(&self, kind: &str, record: &Map<String, Value>) -> Facts {
+        self.house.registry.resource(kind).map_or_else(Facts::none, |resource| Facts::of(resource, record))
     }
 
     /// Decides on every state of the record that is known, as it is and as it would be: the strictest answer holds.
     /// Every policy that requires an approval on some of them is named.
     fn decide(&self, ctx: &Ctx, action: Action, resource: &str, states: &[Facts]) -> Option<Judged> {
-        let caller = caller(ctx);
+        let (caller, clock) = (caller(ctx), self.clock(ctx));
         let mut requiring: Vec<Requiring> = Vec::new();
         let decisions = states.iter().map(|facts| {
-            let request = Request::new(role(ctx), action, resource, &caller, facts);
+            let request = Request::new(role(ctx), action, resource, &caller, facts).when(clock);
             self.watch(ctx, &request);
-            let decision = self.engine.decide(&request);
+            let decision = self.engine().decide(&request);
             if decision.needs_approval() {
-                for policy in self.engine.requiring(&request) {
+                for policy in self.engine().requiring(&request) {
                     requiring.push(Requiring {
                         policy: RequiringPolicy { id: policy.id.clone(), name: policy.name.clone() },
                         reason: reason(&request, Effect::RequireApproval, Some(policy)),
@@ -96,21 +111,21 @@ impl PolicyGate {
     /// A question before the record is known.
     fn foresee(&self, ctx: &Ctx, action: Action, resource: &str) -> Decision {
         let (caller, nothing) = (caller(ctx), Facts::none());
-        let request = Request::new(role(ctx), action, resource, &caller, &nothing);
+        let request = Request::new(role(ctx), action, resource, &caller, &nothing).when(self.clock(ctx));
         if is_asked_at_once(action) {
             // Whatever is asked about the record later is watched then, when it is known.
             self.watch(ctx, &request);
         }
         match action {
             // What a representative sees of records is bound to the own business units by every read of records.
-            _ if action == Action::View || !is_asked_at_once(action) => self.engine.foresee(&request),
-            _ => self.engine.decide(&request),
+            _ if action == Action::View || !is_asked_at_once(action) => self.engine().foresee(&request),
+            _ => self.engine().decide(&request),
         }
     }
 
     /// Notes what the drafts would have decided otherwise.
     fn watch(&self, ctx: &Ctx, request: &Request<'_>) {
-        let Some(would) = self.is_watched.then(|| self.engine.shadow(request)).flatten() else { return };
+        let Some(would) = self.is_watched.then(|| self.engine().shadow(request)).flatten() else { return };
         let policy = would.policy_id.unwrap_or_default();
         self.shadows.note(ctx, &policy, request.action.as_str(), request.resource, would.effect);
     }
@@ -118,8 +133,9 @@ impl PolicyGate {
     /// Notes what the drafts would have hidden or shown of a kind of record.
     fn watch_fields(&self, ctx: &Ctx, kind: &str) {
         let Some(role) = role(ctx).filter(|_| self.is_watched) else { return };
-        for drafted in self.drafted.get(&(role, kind.to_owned())).into_iter().flatten() {
-            self.shadows.note(ctx, &drafted.policy, Action::ViewField.as_str(), &drafted.field, drafted.effect);
+        let (caller, nothing, clock) = (caller(ctx), Facts::none(), self.clock(ctx));
+        for field in self.drafted.get(&(role, kind.to_owned())).into_iter().flatten() {
+            self.watch(ctx, &Request::new(role, Action::ViewField, field, &caller, &nothing).when(clock));
         }
     }
 
@@ -141,7 +157,8 @@ impl PolicyGate {
 impl Gate for PolicyGate {
     fn check(&self, ctx: &Ctx, ask: &Ask<'_>) -> Result<()> {
         let action = action(ask.action);
-        let states: Vec<Facts> = [ask.before, ask.after].into_iter().flatten().map(|it| facts(ask.kind, it)).collect();
+        let states: Vec<Facts> =
+            [ask.before, ask.after].into_iter().flatten().map(|it| self.facts(ask.kind, it)).collect();
         if states.is_empty() {
             let decision = self.foresee(ctx, action, ask.kind);
             return judge(ask, vec![Judged { decision, requiring: Vec::new() }]);
@@ -152,7 +169,7 @@ impl Gate for PolicyGate {
                 None => decisions.extend(self.decide_field(ctx, ask.kind, name, &states)?),
                 Some(whole) => {
                     let is_part = |name: &&str| name.strip_prefix(whole).is_some_and(|rest| rest.starts_with('.'));
-                    for part in self.engine.parts(ask.kind).into_iter().filter(is_part) {
+                    for part in self.engine().parts(ask.kind).into_iter().filter(is_part) {
                         decisions.extend(self.decide_field(ctx, ask.kind, part, &states)?);
                     }
                 }
@@ -163,53 +180,53 @@ impl Gate for PolicyGate {
 
     fn hiding<'g>(&'g self, ctx: &Ctx, kind: &str) -> Option<Box<dyn Hiding + 'g>> {
         let sight = self.sight(ctx, kind).filter(|sight| sight.depends())?;
-        Some(Box::new(sight.seen_by(caller(ctx))))
+        Some(Box::new(sight.seen_by(caller(ctx), self.clock(ctx))))
     }
 
     fn never_seen(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
-        self.sight(ctx, kind).map_or_else(Vec::new, |sight| sight.mask.hidden.iter().cloned().collect())
+        let (caller, nothing) = (caller(ctx), Facts::none());
+        let context = Context::new(&caller, &nothing).when(self.clock(ctx));
+        self.sight(ctx, kind).map_or_else(Vec::new, |sight| sight.hidden_everywhere(&context))
     }
 
     fn why_hidden(&self, ctx: &Ctx, kind: &str, field: &str) -> String {
-        let (caller, field) = (caller(ctx), format!("{kind}.{field}"));
-        self.engine
-            .why_not_everywhere(&Request::new(role(ctx), Action::ViewField, &field, &caller, &Facts::none()))
-            .reason
+        let (caller, nothing, field) = (caller(ctx), Facts::none(), format!("{kind}.{field}"));
+        let request = Request::new(role(ctx), Action::ViewField, &field, &caller, &nothing).when(self.clock(ctx));
+        self.engine().why_not_everywhere(&request).reason
     }
 
     fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
         if record.is_none() {
             self.watch_fields(ctx, kind);
         }
-        match (self.sight(ctx, kind), record) {
-            (None, _) => Vec::new(),
-            (Some(sight), None) => sight.hidden_somewhere.clone(),
-            (Some(sight), Some(record)) => {
-                let (caller, facts) = (caller(ctx), facts(kind, record));
-                sight.mask.hidden_in(&Context::new(&caller, &facts)).into_iter().map(str::to_owned).collect()
-            }
+        let Some(sight) = self.sight(ctx, kind) else { return Vec::new() };
+        let (caller, clock) = (caller(ctx), self.clock(ctx));
+        let facts = record.map_or_else(Facts::none, |record| self.facts(kind, record));
+        let context = Context::new(&caller, &facts).when(clock);
+        match record {
+            None => sight.hidden_somewhere(&context),
+            Some(_) => sight.mask.hidden_in(&context).into_iter().map(str::to_owned).collect(),
         }
     }
 }
 
-fn sights(engine: &Engine, role: Role) -> HashMap<String, Sight> {
-    let sights =
-        catalogue().resources().map(|resource| (resource.name().to_owned(), Sight::of(engine, role, resource)));
+fn sights(house: &House, role: Role) -> HashMap<String, Sight> {
+    let resources = house.registry.resources();
+    let sights = resources.map(|resource| (resource.name().to_owned(), Sight::of(&house.engine, role, resource)));
     sights.filter(|(_, sight)| !sight.is_whole()).collect()
 }
 
-/// What is unknown hides a field, so that what a draft would hide in some records alone is among it.
-fn drafted(engine: &Engine) -> HashMap<(Role, String), Vec<Drafted>> {
+/// What is unknown hides a field, so that what a draft would hide in some records alone, or at some time, is among it.
+fn drafted(house: &House) -> HashMap<(Role, String), Vec<String>> {
     let (caller, nothing) = (Caller::default(), Facts::none());
     let mut drafted: HashMap<_, Vec<_>> = HashMap::new();
-    for (role, resource) in Role::ALL.iter().flat_map(|role| catalogue().resources().map(move |it| (*role, it))) {
+    for (role, resource) in Role::ALL.iter().flat_map(|role| house.registry.resources().map(move |it| (*role, it))) {
         let whole = resource.attributes().keys().map(String::as_str);
-        let fields = whole.chain(engine.parts(resource.name()));
+        let fields = whole.chain(house.engine.parts(resource.name()));
         for field in fields.map(|field| format!("{}.{field}", resource.name())) {
             let request = Request::new(role, Action::ViewField, &field, &caller, &nothing);
-            if let Some(would) = engine.shadow(&request) {
-                let (policy, effect) = (would.policy_id.unwrap_or_default(), would.effect);
-                drafted.entry((role, resource.name().to_owned())).or_default().push(Drafted { policy, field, effect });
+            if house.engine.shadow(&request).is_some() {
+                drafted.entry((role, resource.name().to_owned())).or_default().push(field);
             }
         }
     }
@@ -247,10 +264,6 @@ fn strictness(effect: Effect) -> u8 {
         Effect::RequireApproval => 1,
         Effect::Deny => 2,
     }
-}
-
-fn facts(kind: &str, record: &Map<String, Value>) -> Facts {
-    catalogue().resource(kind).map_or_else(Facts::none, |resource| Facts::of(resource, record))
 }
 
 /// Who asks, as conditions know them.

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crm_core::gate::{ChangedField, Gate, Gates};
 use crm_core::organizations::Organization;
 use crm_core::proposals::Proposal;
-use crm_core::{Error, Id, Result, Tx};
+use crm_core::{Id, Result, Tx};
 use serde_json::Map;
 use uuid::Uuid;
 
 use crate::approvals;
-use crate::engine::Engine;
 use crate::gate::PolicyGate;
 use crate::shadows::Shadows;
 use crate::stored_policies;
@@ -57,7 +56,7 @@ impl Gates for PolicyGates {
         if let Some(gate) = self.kept(|kept| kept.find(organization, policy_version)) {
             return Ok(gate);
         }
-        let gate = Arc::new(PolicyGate::watched(load(tx)?, Arc::clone(&self.shadows)));
+        let gate = Arc::new(PolicyGate::watched(stored_policies::house(tx)?, Arc::clone(&self.shadows)));
         self.kept(|kept| kept.keep(organization, policy_version, Arc::clone(&gate)));
         Ok(gate)
     }
@@ -87,15 +86,6 @@ impl Gates for PolicyGates {
     }
 }
 
-/// Reads the policies of the transaction's organization.
-///
-/// # Errors
-/// What the database says.
-pub(crate) fn load(tx: &mut Tx<'_>) -> Result<Engine> {
-    let policies = stored_policies::all(tx, None)?;
-    Engine::compile(policies).map_err(|error| Error::Internal(Box::new(error)))
-}
-
 impl Kept {
     fn find(&mut self, organization: Id<Organization>, policy_version: i64) -> Option<Arc<PolicyGate>> {
         self.uses += 1;
@@ -116,6 +106,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Engine;
 
     #[test]
     fn the_gate_that_was_used_longest_ago_makes_room() {

@@ -44,7 +44,11 @@
 //! // A representative is refused, and a simulation tells why.
 //! let refused = engine.simulate(&Request::new(Role::SalesRep, Action::MarkWonLost, "deal", &caller, &facts));
 //! assert!(!refused.allowed);
-//! assert_eq!(refused.reason, "No policy allows mark_won_lost on deal to SALES_REP.");
+//! assert_eq!(
+//!     refused.reason,
+//!     "No policy allows mark_won_lost on deal to SALES_REP; \
+//!      policy “Built in: allow MANAGER mark_won_lost on everything” does so to MANAGER."
+//! );
 //! ```
 //!
 //! The program itself opens its door with [`PolicyGates`]: they load the [`stored_policies`] of an organization once per
@@ -56,6 +60,7 @@ pub mod approvals;
 pub mod attributes;
 pub mod built_in_policies;
 pub mod catalogue;
+pub mod clocks;
 pub mod conditions;
 pub mod decisions;
 pub mod engine;
@@ -66,6 +71,7 @@ pub mod listings;
 pub mod lockouts;
 pub mod masks;
 pub mod policies;
+mod registries;
 pub mod resource_patterns;
 pub mod scalars;
 mod schema;
@@ -79,6 +85,7 @@ pub mod violations;
 pub use attributes::{Caller, Context, Facts, Registry, Resource, ResourceClass};
 pub use built_in_policies::{built_in_policies, example_policies};
 pub use catalogue::catalogue;
+pub use clocks::{Clock, RequestAttribute};
 pub use conditions::{Condition, Truth};
 pub use decisions::{Decision, TraceEntry};
 pub use engine::{Engine, EngineError, Request};

@@ -83,6 +83,30 @@ impl Engine {
 }
 
 impl ListFilter {
+    /// What the filter says of every record alike, as far as `context`, which knows of none, decides it; `None` where it depends
+    /// on the record.
+    pub(crate) fn foreseen(&self, context: &Context<'_>) -> Option<bool> {
+        let ListFilter::Where { unless, when } = self else { return Some(*self == ListFilter::Everything) };
+        let (mut refused, mut allowed) = (Truth::False, Truth::from(when.is_empty()));
+        for truth in unless.iter().map(|condition| condition.evaluate(context)) {
+            refused = refused.or(truth);
+        }
+        for truth in when.iter().map(|condition| condition.evaluate(context)) {
+            allowed = allowed.or(truth);
+        }
+        match (refused, allowed) {
+            (Truth::True, _) | (_, Truth::False) => Some(false),
+            (Truth::False, Truth::True) => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Whether what the filter lets through depends on when it is asked.
+    pub(crate) fn asks_clock(&self) -> bool {
+        let ListFilter::Where { unless, when } = self else { return false };
+        unless.iter().chain(when).any(Condition::asks_clock)
+    }
+
     /// Whether the filter lets this record through.
     pub fn admits(&self, context: &Context<'_>) -> bool {
         match self {

@@ -154,6 +154,16 @@ impl Policy {
         }
     }
 
+    /// What the condition comes to on whatever record it is asked about later: true and false are certain, since knowing more
+    /// changes neither; unknown depends on the record. `context` knows of no record.
+    pub(crate) fn foreseen(&self, context: &Context<'_>) -> Truth {
+        let Some(condition) = &self.condition else { return Truth::True };
+        match condition.evaluate(context) {
+            Truth::Unknown if !condition.asks_record() => Truth::from(self.effect != Effect::Allow),
+            truth => truth,
+        }
+    }
+
     /// Whether the policy takes effect here. What can't be known allows nothing, and does not keep a refusal from
     /// refusing.
     pub fn fires(&self, context: &Context<'_>) -> bool {

@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use crm_core::gate::Fact;
 use iso_currency::Currency;
 use rust_decimal::Decimal;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The type of an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub enum Kind {
     Date,
     /// An instant, RFC 3339.
     Instant,
+    /// A time of day on the organization's clock, to the minute, `HH:MM`.
+    Time,
+    /// Texts in no order of their own: the tags of a record.
+    Texts,
     /// Something of many parts: it can be hidden, and told from null, but not compared.
     Opaque,
 }
@@ -49,6 +53,8 @@ impl Kind {
             Kind::Text => "text",
             Kind::Date => "date",
             Kind::Instant => "instant",
+            Kind::Time => "time",
+            Kind::Texts => "texts",
             Kind::Opaque => "opaque",
         }
     }
@@ -71,6 +77,10 @@ pub enum Scalar {
     Date(NaiveDate),
     /// An instant.
     Instant(DateTime<Utc>),
+    /// A time of day.
+    Time(NaiveTime),
+    /// Texts, each compared exactly.
+    Texts(Vec<String>),
     /// Something that is there, whatever it holds.
     Opaque,
 }
@@ -112,6 +122,8 @@ impl Scalar {
             Kind::Text => json.as_str().map(|text| Scalar::Text(text.to_owned())),
             Kind::Date => json.as_str().and_then(|text| text.parse().ok()).map(Scalar::Date),
             Kind::Instant => json.as_str().and_then(instant).map(Scalar::Instant),
+            Kind::Time => json.as_str().and_then(time).map(Scalar::Time),
+            Kind::Texts => json.as_array().and_then(|texts| texts.iter().map(text).collect()).map(Scalar::Texts),
             Kind::Opaque => Some(Scalar::Opaque),
         };
         read.ok_or_else(|| expectation(kind))
@@ -145,6 +157,7 @@ impl Scalar {
             (Kind::Text, Fact::Text(text)) => Scalar::Text((*text).to_owned()),
             (Kind::Date, Fact::Text(text)) => Scalar::Date(text.parse().ok()?),
             (Kind::Instant, Fact::Text(text)) => Scalar::Instant(instant(text)?),
+            (Kind::Texts, Fact::Texts(texts)) => Scalar::Texts(texts.to_vec()),
             _ => return None,
         };
         Some(Some(scalar))
@@ -174,9 +187,32 @@ impl Scalar {
             (Scalar::Text(a), Scalar::Text(b)) => Some(a.cmp(b)),
             (Scalar::Date(a), Scalar::Date(b)) => Some(a.cmp(b)),
             (Scalar::Instant(a), Scalar::Instant(b)) => Some(a.cmp(b)),
+            (Scalar::Time(a), Scalar::Time(b)) => Some(a.cmp(b)),
             _ => None,
         }
     }
+}
+
+/// The value as a condition would write it.
+impl From<&Scalar> for Value {
+    fn from(scalar: &Scalar) -> Value {
+        match scalar {
+            Scalar::Money(amount, currency) => json!({"amount": exact_json(amount), "currency": currency.code()}),
+            Scalar::Decimal(value) => exact_json(value),
+            Scalar::Int(value) => json!(value),
+            Scalar::Bool(value) => json!(value),
+            Scalar::Text(text) => json!(text),
+            Scalar::Date(day) => json!(day),
+            Scalar::Instant(at) => json!(at),
+            Scalar::Time(time) => json!(time.format(TIME).to_string()),
+            Scalar::Texts(texts) => json!(texts),
+            Scalar::Opaque => Value::Null,
+        }
+    }
+}
+
+fn exact_json(value: &Decimal) -> Value {
+    value.normalize().to_string().parse().map_or(Value::Null, Value::Number)
 }
 
 /// The exact decimal that is told.
@@ -197,6 +233,17 @@ fn number(text: &str) -> Option<Decimal> {
     if scientific { Decimal::from_scientific(text).ok() } else { Decimal::from_str_exact(text).ok() }
 }
 
+/// How a time of day is written.
+const TIME: &str = "%H:%M";
+
+fn time(text: &str) -> Option<NaiveTime> {
+    NaiveTime::parse_from_str(text, TIME).ok().filter(|_| text.len() == "HH:MM".len())
+}
+
+fn text(json: &Value) -> Option<String> {
+    json.as_str().map(str::to_owned)
+}
+
 fn instant(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|instant| instant.to_utc())
 }
@@ -214,6 +261,8 @@ fn expectation(kind: &Kind) -> String {
         Kind::Text => "A text is expected.".into(),
         Kind::Date => "A day is expected: YYYY-MM-DD.".into(),
         Kind::Instant => "An instant is expected, as RFC 3339 writes it: 2026-01-31T09:00:00Z.".into(),
+        Kind::Time => "A time of day is expected: HH:MM.".into(),
+        Kind::Texts => "A list of texts is expected.".into(),
         Kind::Opaque => "Any value is expected but null.".into(),
     }
 }

@@ -7,6 +7,7 @@ use crm_core::gate::{Fact, Hiding};
 use rust_decimal::Decimal;
 
 use crate::attributes::{Caller, Context, Facts, Resource};
+use crate::clocks::Clock;
 use crate::engine::Engine;
 use crate::masks::{ListFilter, Mask};
 use crate::policies::Role;
@@ -15,8 +16,10 @@ use crate::scalars::{Kind, Scalar, exact};
 /// What one role does not see of one kind of record.
 pub(crate) struct Sight {
     pub(crate) mask: Mask,
-    /// The fields that are hidden in some records at least, sorted.
-    pub(crate) hidden_somewhere: Vec<String>,
+    /// The fields that are hidden in some records at least, at some time, sorted.
+    hidden_somewhere: Vec<String>,
+    /// Whether what is hidden depends on when it is asked.
+    is_timed: bool,
     /// The fields that are seen in the same records, with the filter of these.
     groups: Vec<(ListFilter, Vec<String>)>,
     /// The attributes on which it depends what is hidden, sorted.
@@ -38,9 +41,10 @@ impl Sight {
             }
         }
         let depends_on: Vec<_> = mask.depends_on(resource).into_iter().map(str::to_owned).collect();
-        let kind = |name: &String| resource.attributes().get(name).cloned().unwrap_or(Kind::Opaque);
+        let kind = |name: &String| resource.kind(name).cloned().unwrap_or(Kind::Opaque);
         let kinds = depends_on.iter().map(kind).collect();
-        Self { mask, hidden_somewhere, groups, depends_on, kinds }
+        let is_timed = groups.iter().any(|(filter, _)| filter.asks_clock());
+        Self { mask, hidden_somewhere, is_timed, groups, depends_on, kinds }
     }
 
     /// Whether nothing is hidden in any record.
@@ -53,11 +57,32 @@ impl Sight {
         !self.groups.is_empty()
     }
 
-    /// What that caller of the role sees of one record after the other.
-    pub(crate) fn seen_by(&self, caller: Caller) -> Looking<'_> {
+    /// The fields that are hidden in some records at least, sorted. `context` knows of no record.
+    pub(crate) fn hidden_somewhere(&self, context: &Context<'_>) -> Vec<String> {
+        if !self.is_timed {
+            return self.hidden_somewhere.clone();
+        }
+        self.hidden_unless(|filter| filter.foreseen(context) == Some(true))
+    }
+
+    /// The fields that are hidden in every record, sorted. `context` knows of no record.
+    pub(crate) fn hidden_everywhere(&self, context: &Context<'_>) -> Vec<String> {
+        if !self.is_timed {
+            return self.mask.hidden.iter().cloned().collect();
+        }
+        self.hidden_unless(|filter| filter.foreseen(context) != Some(false))
+    }
+
+    fn hidden_unless(&self, shows: impl Fn(&ListFilter) -> bool) -> Vec<String> {
+        let shown: Vec<bool> = self.groups.iter().map(|(filter, _)| shows(filter)).collect();
+        self.hidden_where(&shown).to_vec()
+    }
+
+    /// What that caller of the role sees at that instant of one record after the other.
+    pub(crate) fn seen_by(&self, caller: Caller, clock: Clock) -> Looking<'_> {
         let held = self.kinds.iter().map(|_| Held::Unknown).collect();
         let shown = Vec::with_capacity(self.groups.len());
-        Looking { sight: self, caller, facts: Facts::none(), held, shown, told: Vec::new() }
+        Looking { sight: self, caller, clock, facts: Facts::none(), held, shown, told: Vec::new() }
     }
 
     /// The fields that are hidden where these groups are shown, sorted.
@@ -85,6 +110,7 @@ enum Held {
 pub(crate) struct Looking<'s> {
     sight: &'s Sight,
     caller: Caller,
+    clock: Clock,
     /// What is known of the record; amounts come last, when their currency is known.
     facts: Facts,
     held: Vec<Held>,
@@ -135,7 +161,7 @@ impl Hiding for Looking<'_> {
 
     fn hidden(&mut self) -> Arc<[String]> {
         self.settle();
-        let context = Context::new(&self.caller, &self.facts);
+        let context = Context::new(&self.caller, &self.facts).when(self.clock);
         self.shown.clear();
         self.shown.extend(self.sight.groups.iter().map(|(filter, _)| filter.admits(&context)));
         if let Some((_, names)) = self.told.iter().find(|(shown, _)| *shown == self.shown) {

@@ -1,19 +1,21 @@
 //! What would be decided, and why: a question put to the policies as they stand, without doing anything.
 
+use chrono::{DateTime, Utc};
 use crm_core::users::User;
 use crm_core::{Actor, Error, FieldError, Id, Result, Tx, sessions};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::attributes::{Caller, Facts, Registry};
+use crate::clocks::{Clock, ClockReading};
 use crate::decisions::Decision;
 use crate::engine::Request;
 use crate::gate;
-use crate::gates;
 use crate::policies::{Action, Role};
+use crate::registries::registry_for;
 use crate::resource_patterns::ResourcePattern;
-use crate::stored_policies::{check_may_manage, field_at, registry_for};
+use crate::stored_policies::{self, check_may_manage, field_at};
 
 /// A question to the policies.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -34,6 +36,19 @@ pub struct Simulation {
     #[serde(default)]
     #[schema(value_type = Object, example = json!({"value": 9999999, "currency": "EUR"}))]
     pub attributes: Map<String, Value>,
+    /// When it is asked, on a Sunday say; now, where it is left out.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Simulated {
+    /// What would be decided, and how it comes about.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// When, as `request.at`, `request.on`, `request.time` and `request.weekday` tell it, and `now` and `today`.
+    pub clock: ClockReading,
 }
 
 /// Answers a question, with what every policy on it came to.
@@ -41,7 +56,7 @@ pub struct Simulation {
 /// # Errors
 /// [`Error::Forbidden`] where the caller may not manage policies; [`Error::Invalid`] naming every part of the question
 /// that makes no sense.
-pub fn simulate(tx: &mut Tx<'_>, question: &Simulation) -> Result<Decision> {
+pub fn simulate(tx: &mut Tx<'_>, question: &Simulation) -> Result<Simulated> {
     check_may_manage(tx)?;
     let mut errors = Vec::new();
     let who = principal(tx, question).map_err(|error| errors.push(error));
@@ -49,8 +64,10 @@ pub fn simulate(tx: &mut Tx<'_>, question: &Simulation) -> Result<Decision> {
     let registry = registry_for(tx, &question.resource)?;
     let facts = facts(question, &registry, action.ok()).map_err(|mut found| errors.append(&mut found));
     let (Ok((role, caller)), Ok(action), Ok(facts)) = (who, action, facts) else { return Err(Error::Invalid(errors)) };
-    let engine = gates::load(tx)?;
-    Ok(engine.simulate(&Request::new(role, action, &question.resource, &caller, &facts)))
+    let house = stored_policies::house(tx)?;
+    let clock = Clock::new(question.at.unwrap_or(tx.ctx.now), house.zone);
+    let request = Request::new(role, action, &question.resource, &caller, &facts).when(clock);
+    Ok(Simulated { decision: house.engine.simulate(&request), clock: clock.shown() })
 }
 
 fn principal(tx: &mut Tx<'_>, question: &Simulation) -> Result<(Option<Role>, Caller), FieldError> {

@@ -8,11 +8,10 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use crm_core::change::{Change, Draft};
-use crm_core::custom_fields::{self, CustomField};
 use crm_core::gate::{Action as GateAction, Ask};
 use crm_core::history::kinds::Kind;
 use crm_core::record::{Field, FieldKind};
-use crm_core::select::Condition;
+use crm_core::select::Condition as Where;
 use crm_core::{Error, Id, Page, Patch, Record, Result, Tx, organizations, page, record_rows};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -24,9 +23,13 @@ use validator::Validate;
 use crate::attributes::Registry;
 use crate::built_in_policies::example_policies;
 use crate::catalogue::{built_in, catalogue};
+use crate::clocks::RequestAttribute;
+use crate::conditions::Condition;
 use crate::engine::Engine;
+use crate::gate::House;
 use crate::lockouts::{POLICY_RESOURCE, check_lockout};
 use crate::policies::{Action, Effect, Policy, Role};
+use crate::registries::{registry_for, registry_of, unknown_ids};
 use crate::schema::policies;
 use crate::shadows;
 use crate::violations::Violation;
@@ -72,6 +75,11 @@ pub struct PolicyFields {
     #[schema(example = "require_approval")]
     pub effect: String,
     /// When it holds: `{attr, op, value}` or `{attr, op, ref}`, joined by `all`, `any` and `not`; always where there is none.
+    /// `attr` is a field of the record, a custom field (`customFields.region`), or of the request: `request.at`, `request.on`,
+    /// `request.time` (`HH:MM`), `request.weekday` (`monday` to `sunday`), in the organization's zone. `op` is `eq`, `ne`, `lt`,
+    /// `le`, `gt`, `ge`, `in`, `notIn`, `isNull`; for tags `contains` and `containsAny`. `ref` is `caller.id`,
+    /// `caller.businessUnitIds`, or `now` and `today`, from which `days` leads away: `{attr: "expectedCloseDate", op: "lt", ref:
+    /// "today", days: -30}`. Ids must exist.
     #[schema(value_type = Option<Object>)]
     pub condition: Option<Value>,
     /// An inactive policy does nothing.
@@ -134,8 +142,8 @@ const MOST: i64 = 500;
 
 impl StoredPolicy {
     /// The policy as the engine takes it.
-    fn policy(&self) -> Result<Policy> {
-        let policy = Policy::stored(self.id.to_string(), &self.fields.json(), catalogue());
+    fn policy(&self, registry: &Registry) -> Result<Policy> {
+        let policy = Policy::stored(self.id.to_string(), &self.fields.json(), registry);
         policy.map_err(|faults| Error::internal(format!("policy {} cannot be read: {faults:?}", self.id)))
     }
 }
@@ -150,9 +158,11 @@ impl PolicyFields {
         json
     }
 
-    /// Every fault of the policy by the grammar, and by what the house asks about.
-    fn judge(&self, registry: &Registry) -> Result<Policy, Vec<Violation>> {
-        let policy = Policy::read("candidate", &self.json(), registry)?;
+    /// Every fault of the policy by the grammar, and by what the house asks about. What was checked when it was written and
+    /// what it speaks of may be gone since.
+    fn judge(&self, registry: &Registry, was_checked: bool) -> Result<Policy, Vec<Violation>> {
+        let read = if was_checked { Policy::stored } else { Policy::read };
+        let policy = read("candidate".to_owned(), &self.json(), registry)?;
         let faults = unanswerable(&policy);
         if faults.is_empty() { Ok(policy) } else { Err(faults) }
     }
@@ -163,13 +173,18 @@ fn unanswerable(policy: &Policy) -> Vec<Violation> {
     if !is_asked_at_once(policy.action) {
         return Vec::new();
     }
-    let fault = |pointer: &str, code: &'static str, what: &str| {
-        let message = format!("{} is asked about all records at once and takes no {what}.", policy.action);
-        Violation::new(pointer, code, message)
-    };
-    let conditional = policy.condition.is_some().then(|| fault("/condition", "condition_not_applicable", "condition"));
-    let waits = policy.effect == Effect::RequireApproval;
-    conditional.into_iter().chain(waits.then(|| fault("/effect", "invalid_effect", "approval"))).collect()
+    let asks_record = policy.condition.as_ref().is_some_and(Condition::asks_record);
+    let conditional = asks_record.then(|| {
+        let known = RequestAttribute::NAMES.join(", ");
+        let message =
+            format!("{} is asked about all records at once: a condition compares {known} alone.", policy.action);
+        Violation::new("/condition", "condition_not_applicable", message)
+    });
+    let waits = (policy.effect == Effect::RequireApproval).then(|| {
+        let message = format!("{} is asked about all records at once and takes no approval.", policy.action);
+        Violation::new("/effect", "invalid_effect", message)
+    });
+    conditional.into_iter().chain(waits).collect()
 }
 
 /// Is the action asked about a whole kind of record, and never again about one of them?
@@ -190,21 +205,6 @@ pub(crate) fn field_at(pointer: &str) -> String {
     place
 }
 
-/// What policies may speak about: the catalogue, with the custom fields that the organization has given to the kind of
-/// record before the first dot of that name.
-///
-/// # Errors
-/// What the database says.
-pub(crate) fn registry_for(tx: &mut Tx<'_>, name: &str) -> Result<Cow<'static, Registry>> {
-    let root = name.split('.').next().unwrap_or_default();
-    let resource = catalogue().resource(root).filter(|_| custom_fields::ENTITY_TYPES.contains(&root));
-    let Some(resource) = resource else { return Ok(Cow::Borrowed(catalogue())) };
-    let own = custom_fields::of_kind(tx, root)?;
-    let part = |own: &CustomField| format!("{}.{}", custom_fields::MEMBER, own.fields.key);
-    let resource = own.iter().fold(resource.clone(), |resource, own| resource.with_part(part(own)));
-    Ok(Cow::Owned(catalogue().clone().with(resource)))
-}
-
 /// Creates a policy.
 ///
 /// # Errors
@@ -213,7 +213,7 @@ pub fn create(tx: &mut Tx<'_>, patch: Patch) -> Result<StoredPolicy> {
     check_may_manage(tx)?;
     let mut draft = Draft::<StoredPolicy>::new(tx, patch)?;
     organizations::renew_policies(tx)?;
-    match judge(tx, draft.fields(), None)? {
+    match judge(tx, draft.fields(), &Judging::NEW)? {
         Ok(policy) => draft.amend(|fields| fields.effect = policy.effect.to_string()),
         Err(faults) => faults.into_iter().for_each(|it| draft.refuse(field_at(&it.pointer), it.code, it.message)),
     }
@@ -229,7 +229,8 @@ pub fn update(tx: &mut Tx<'_>, id: Id<StoredPolicy>, patch: Patch) -> Result<Sto
     organizations::renew_policies(tx)?;
     let policy = tx.lock(id)?;
     let mut change = Change::new(tx, policy, patch)?;
-    if let Err(faults) = judge(tx, change.after(), Some(id))? {
+    let judging = Judging::of(&change);
+    if let Err(faults) = judge(tx, change.after(), &judging)? {
         faults.into_iter().for_each(|it| change.refuse(field_at(&it.pointer), it.code, it.message));
     }
     let permitted = tx.permit(change)?;
@@ -289,39 +290,87 @@ pub fn check_may_manage(tx: &Tx<'_>) -> Result<()> {
     tx.ctx.gate.check(tx.ctx, &Ask::about(GateAction::Manage, StoredPolicy::KIND))
 }
 
-/// Every policy of the organization that is in force or watched, the built-in ones first.
+/// What the transaction's organization decides by, as it stands.
 ///
 /// # Errors
 /// What the database says.
-pub(crate) fn all(tx: &mut Tx<'_>, except: Option<Id<StoredPolicy>>) -> Result<Vec<Policy>> {
+pub(crate) fn house(tx: &mut Tx<'_>) -> Result<House> {
+    let zone = organizations::zone(tx)?;
+    let (policies, registry) = all(tx, None)?;
+    let engine = Engine::compile(policies).map_err(|error| Error::Internal(Box::new(error)))?;
+    Ok(House { engine, registry, zone })
+}
+
+/// Every policy of the organization that is in force or watched, the built-in ones first, and what they speak about.
+fn all(tx: &mut Tx<'_>, except: Option<Id<StoredPolicy>>) -> Result<(Vec<Policy>, Cow<'static, Registry>)> {
     let mut set = built_in()?.to_vec();
     let select = tx.records::<StoredPolicy>().order("created_at", false);
     let select = match except {
-        Some(id) => select.and(Condition::Compare("id".into(), "<>", id.into())),
+        Some(id) => select.and(Where::Compare("id".into(), "<>", id.into())),
         None => select,
     };
-    for stored in StoredPolicy::load(tx, select)? {
-        set.push(stored.policy()?);
+    let stored = StoredPolicy::load(tx, select)?;
+    let conditions = stored.iter().map(|it| &it.fields);
+    let registry = registry_of(tx, conditions.filter_map(|it| Some((it.resource.as_str(), it.condition.as_ref()?))))?;
+    for stored in stored {
+        set.push(stored.policy(&registry)?);
     }
-    Ok(set)
+    Ok((set, registry))
+}
+
+/// How much of a policy has to be judged anew, and where a fault of the whole set stands.
+struct Judging {
+    /// The policy that it replaces.
+    replaced: Option<Id<StoredPolicy>>,
+    /// Neither what it speaks about nor its condition are set now, nor is it put in force.
+    was_checked: bool,
+    /// The members that are set and by which it can lock everybody out.
+    set: Vec<String>,
+}
+
+/// Of these members depends what a policy speaks about.
+const TERMS: [&str; 4] = ["action", "resource", "field", "condition"];
+
+impl Judging {
+    const NEW: Self = Self { replaced: None, was_checked: false, set: Vec::new() };
+
+    fn of(change: &Change<StoredPolicy>) -> Self {
+        let (before, after) = (&change.before().fields, change.after());
+        let starts = (after.is_active && !before.is_active) || (before.is_draft && !after.is_draft);
+        let decides = |name: &&str| !matches!(*name, "name");
+        let set =
+            change.diffs().iter().map(|diff| diff.field_name.as_str()).filter(decides).map(str::to_owned).collect();
+        Self {
+            replaced: Some(change.before().id),
+            was_checked: !starts && !TERMS.iter().any(|term| change.touches(term)),
+            set,
+        }
+    }
 }
 
 /// Judges a policy by itself, and then the set that it would belong to.
-fn judge(
-    tx: &mut Tx<'_>,
-    fields: &PolicyFields,
-    replaced: Option<Id<StoredPolicy>>,
-) -> Result<Result<Policy, Vec<Violation>>> {
+fn judge(tx: &mut Tx<'_>, fields: &PolicyFields, judging: &Judging) -> Result<Result<Policy, Vec<Violation>>> {
     let registry = registry_for(tx, &fields.resource)?;
-    let policy = match fields.judge(&registry) {
+    let policy = match fields.judge(&registry, judging.was_checked) {
         Ok(policy) => policy,
         Err(faults) => return Ok(Err(faults)),
     };
-    let mut set = all(tx, replaced)?;
+    if !judging.was_checked {
+        let faults = unknown_ids(tx, &policy, &registry)?;
+        if !faults.is_empty() {
+            return Ok(Err(faults));
+        }
+    }
+    if judging.replaced.is_some() && judging.set.is_empty() {
+        // Another name locks nobody out.
+        return Ok(Ok(policy));
+    }
+    let (mut set, _) = all(tx, judging.replaced)?;
     set.push(policy.clone());
     let engine = Engine::compile(set).map_err(|error| Error::Internal(Box::new(error)))?;
-    Ok(match check_lockout(&engine) {
-        Ok(()) => Ok(policy),
-        Err(lockout) => Err(vec![Violation::new("/effect", "lockout", lockout.to_string())]),
-    })
+    let Err(lockout) = check_lockout(&engine) else { return Ok(Ok(policy)) };
+    let set = judging.set.iter().map(String::as_str);
+    let named: Vec<&str> = if judging.replaced.is_none() { vec!["effect"] } else { set.collect() };
+    let fault = |name: &str| Violation::new(format!("/{name}"), "lockout", lockout.to_string());
+    Ok(Err(named.into_iter().map(fault).collect()))
 }

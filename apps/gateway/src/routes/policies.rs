@@ -1,10 +1,9 @@
 //! Policies: who may do what, and why.
 use crm_core::Record;
 use crm_policy::{
-    Decision,
     listings::{self, ListedPolicy},
     shadows::{self, Shadow},
-    simulations::{self, Simulation},
+    simulations::{self, Simulated, Simulation},
     stored_policies::{self, StoredPolicy},
 };
 use serde_json::json;
@@ -58,9 +57,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .answers::<Shadow>(200, "shadow", "What it would have decided."),
         Endpoint::post("/api/policies/simulate", "simulatePolicies", simulate)
-            .says(TAG, "Ask what would be decided", "With what each policy on the question came to. Nothing is done.")
+            .says(
+                TAG,
+                "Ask what would be decided",
+                "With what each policy on the question came to, and which comparison kept it from taking effect: what was wanted and \
+                 what was found. `at` asks for another moment, next Sunday say. Nothing is done.",
+            )
             .takes::<Simulation>()
-            .answers::<Decision>(200, "decision", "The decision and how it came about."),
+            .answers::<Simulated>(200, "decision", "The decision and how it came about."),
     ];
     endpoints.into_iter().map(|endpoint| endpoint.access(Access::Admin)).collect()
 }

@@ -1,8 +1,12 @@
 //! Bodies: every bad member is told at once, by its path, in words that a person understands.
 use crm_core::testing::PASSWORD;
+use gateway::routes;
 use serde_json::{Value, json};
 
-use crate::client::{Reply, Server};
+use crate::{
+    client::{Reply, Server},
+    coverage::Things,
+};
 
 /// The bad fields, once no message speaks in the words of the library that reads JSON.
 #[track_caller]
@@ -193,4 +197,25 @@ fn what_is_no_json_is_told_by_its_place() {
     assert_eq!(reply.body["detail"], "The body is not JSON: see line 2, column 3.");
     let login = json!({"email": server.house.rep.email, "password": PASSWORD});
     server.nobody().post("/api/auth/login", &login).expect(200);
+}
+
+#[test]
+fn whoever_says_a_thing_twice_is_asked_which_was_meant() {
+    let server = Server::start();
+    let things = Things::make(&server);
+    let twice = br#"{"effect": "allow", "name": {"a": [{"b": 1}]}, "effect": "deny"}"#;
+    let mut tried = 0;
+    for endpoint in routes::all() {
+        let body = endpoint.operation.get("requestBody").map(|body| &body["content"]["application/json"]);
+        if !body.is_some_and(Value::is_object) {
+            continue;
+        }
+        let path = things.address(&endpoint);
+        let json = [("content-type", "application/json")];
+        let reply = server.admin().send_bytes(endpoint.method.as_str(), &path, &json, twice.to_vec());
+        assert_eq!(reply.status, 400, "{endpoint:?}: {}", reply.body);
+        assert_eq!(reply.refused(400), "repeated_member", "{endpoint:?}");
+        tried += 1;
+    }
+    assert!(tried > 60, "{tried}");
 }

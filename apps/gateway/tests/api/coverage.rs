@@ -200,7 +200,7 @@ fn nobody_gets_past_any_door() {
 
 #[test]
 fn too_low_a_role_is_refused_and_changes_nothing() {
-    for server in [Server::start(), Server::governed()] {
+    for (server, is_governed) in [(Server::start(), false), (Server::governed(), true)] {
         let things = Things::make(&server);
         let before = everything_of(server.admin());
         for endpoint in routes::all() {
@@ -213,6 +213,8 @@ fn too_low_a_role_is_refused_and_changes_nothing() {
             for client in lower {
                 let reply = send(*client, &endpoint, &path);
                 assert_eq!(reply.status, 403, "{endpoint:?}: {}", reply.body);
+                let names_policy = reply.body["detail"].as_str().is_some_and(|detail| detail.contains("olicy “"));
+                assert_eq!(names_policy, is_governed, "{endpoint:?}: {}", reply.body);
             }
         }
         assert_eq!(everything_of(server.admin()), before, "refused, but written");

@@ -127,7 +127,7 @@ fn a_policy_speaks_of_custom_fields_that_there_are() {
     assert_eq!(policy(json!({"field": "customFields.planet"})).bad_fields(), ["field"]);
     assert_eq!(policy(json!({"resource": "deal.customFields.planet"})).bad_fields(), ["resource"]);
     assert_eq!(policy(json!({"resource": "lead.customFields.region"})).bad_fields(), ["resource"]);
-    let compared = json!({"field": "value", "condition": {"attr": "customFields.region", "op": "eq", "value": "x"}});
+    let compared = json!({"field": "value", "condition": {"attr": "customFields.planet", "op": "eq", "value": "x"}});
     assert_eq!(policy(compared).bad_fields(), ["condition.attr"]);
     let simulate = |role: &str, resource: &str| {
         let question = json!({"role": role, "action": "view_field", "resource": resource});

@@ -195,3 +195,40 @@ fn a_draft_tells_what_it_would_have_decided() {
     assert_eq!(server.rep().patch(&path, &json!({"lastName": "O"})).refused(403), "policy_denied");
     assert_eq!(server.manager().get(&format!("{edit}/shadow")).refused(403), "policy_denied");
 }
+
+#[test]
+fn a_policy_knows_when_and_a_simulation_answers_for_another_moment() {
+    let server = Server::governed();
+    let admin = server.admin();
+    let closed = json!({"attr": "request.time", "op": "ge", "value": "00:00"});
+    let policy = json!({"name": "Never open", "role": "MANAGER", "action": "export_data", "resource": "company",
+        "condition": closed});
+    let path = admin.post("/api/policies", &policy).header("location").to_owned();
+    let export = || server.manager().get("/api/companies/export");
+    assert_eq!(export().refused(403), "policy_denied");
+    let reopened = json!({"attr": "request.on", "op": "lt", "value": "2020-01-01"});
+    admin.patch(&path, &json!({"condition": reopened})).expect(200);
+    assert_eq!(export().status, 200);
+    admin.patch("/api/organization", &json!({"timezone": "Asia/Tokyo"})).expect(200);
+    let question = |at: Option<&str>| {
+        let question = json!({"role": "MANAGER", "action": "export_data", "resource": "company", "at": at});
+        admin.post("/api/policies/simulate", &question).expect(200)["decision"].clone()
+    };
+    let then = question(Some("2019-12-31T14:59:59Z"));
+    assert_eq!((&then["allowed"], &then["policyName"]), (&json!(false), &json!("Never open")));
+    let clock = json!({"at": "2019-12-31T14:59:59Z", "on": "2019-12-31", "time": "23:59", "weekday": "tuesday",
+        "timezone": "Asia/Tokyo"});
+    assert_eq!(then["clock"], clock);
+    assert_eq!(question(Some("2019-12-31T15:00:00Z"))["allowed"], true);
+    assert_eq!(question(None)["allowed"], true);
+    let soon = json!({"role": "MANAGER", "action": "edit", "resource": "deal", "at": "soon"});
+    assert_eq!(admin.post("/api/policies/simulate", &soon).bad_fields(), ["at"]);
+    let none = json!({"attr": "ownerId", "op": "eq", "value": "01890000-0000-7000-8000-000000000000"});
+    let policy =
+        json!({"name": "P", "role": "ANY", "action": "edit", "resource": "deal", "effect": "deny", "condition": none});
+    assert_eq!(admin.post("/api/policies", &policy).bad_fields(), ["condition.value"]);
+    let off =
+        json!({"name": "P", "role": "ANY", "action": "manage", "resource": "*", "effect": "deny", "isActive": false});
+    let off = admin.post("/api/policies", &off).header("location").to_owned();
+    assert_eq!(admin.patch(&off, &json!({"isActive": true})).bad_fields(), ["isActive"]);
+}

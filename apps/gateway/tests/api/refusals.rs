@@ -125,6 +125,51 @@ fn moving_a_deal_and_what_waits_for_an_approval_name_their_policy() {
     assert!(waits["reason"].as_str().unwrap().contains(NAME), "{waits}");
 }
 
+#[test]
+fn what_the_roles_may_not_names_the_built_in_policy() {
+    let server = Server::governed();
+    let (manager, rep) = (server.manager(), server.rep());
+    let suppression = server.admin().post("/api/suppressions", &json!({"email": "no@acme.example"})).expect(201);
+    let suppression = format!("/api/suppressions/{}", suppression["suppression"]["id"].as_str().unwrap());
+    let lead = rep.post("/api/leads", &json!({"lastName": "x"})).expect(201)["lead"]["id"].clone();
+    let lead = format!("/api/leads/{}", lead.as_str().unwrap());
+    let key = json!({"name": "k", "scopes": ["admin"]});
+    let codes = server.admin().get("/api/reason-codes").expect(200);
+    let codes = json!({"reasonCodes": [], "rules": codes["rules"]});
+    let cases = [
+        (manager, "PUT", "/api/reason-codes", Some(&codes), "“Built in: deny MANAGER edit on reason_code” refuses"),
+        (rep, "PUT", "/api/reason-codes", Some(&codes), "“Built in: allow ADMIN edit on everything” does so to ADMIN"),
+        (manager, "DELETE", suppression.as_str(), None, "“Built in: deny MANAGER delete on suppression” refuses"),
+        (manager, "POST", "/api/api-keys", Some(&key), "“Built in: allow ADMIN manage on everything” does so to ADMIN"),
+        (
+            rep,
+            "GET",
+            "/api/field-history/recent",
+            None,
+            "“Built in: allow MANAGER view on everything” does so to MANAGER",
+        ),
+        (
+            rep,
+            "GET",
+            "/api/field-history/verify",
+            None,
+            "“Built in: allow MANAGER view on everything” does so to MANAGER",
+        ),
+        (rep, "DELETE", lead.as_str(), None, "“Built in: allow MANAGER delete on everything” does so to MANAGER"),
+        (rep, "GET", "/api/companies/export", None, "“Built in: allow MANAGER export_data on everything” does so"),
+    ];
+    for (client, method, path, body, expected) in cases {
+        let reply = client.send(method, path, &[], body);
+        assert_eq!(reply.refused(403), "policy_denied", "{method} {path}");
+        let reply = client.send(method, path, &[], body);
+        assert!(reply.body["detail"].as_str().unwrap().contains(expected), "{method} {path}: {}", reply.body);
+    }
+    let parts = [("entityType", "deal"), ("mapping", r#"{"T": "title"}"#), ("options", r#"{"asHistory": true}"#)];
+    let import = send(manager, "/api/imports", &parts, "T\r\nGlobex\r\n").expect(403);
+    assert!(import["detail"].as_str().unwrap().contains("“Built in: allow ADMIN manage on everything”"), "{import}");
+    server.admin().delete(&suppression).expect(204);
+}
+
 /// The answer of a read to managers, who do not see a field of this kind of record.
 fn seen_without(kind: &str, field: &str, path: &str) -> crate::client::Reply {
     let server = Server::governed();

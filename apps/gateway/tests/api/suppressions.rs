@@ -63,7 +63,7 @@ fn an_address_is_suppressed_once_and_found() {
     let path = format!("{ALL}/{}", made["id"].as_str().unwrap());
     assert_eq!(admin.get(&path).expect(200)["suppression"], made);
     assert_eq!(admin.send("DELETE", &path, &[("if-match", "\"v9\"")], None).status, 412);
-    assert_eq!(server.manager().delete(&path).refused(403), "role_required");
+    assert_eq!(server.manager().delete(&path).refused(403), "policy_denied");
     admin.send("DELETE", &path, &[], Some(&json!({"note": "The address is good again"}))).expect(204);
     admin.get(&path).refused(404);
     let history = admin.get(&format!("/api/field-history/suppression/{}", made["id"].as_str().unwrap())).expect(200);

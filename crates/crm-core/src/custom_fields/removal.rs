@@ -13,7 +13,7 @@ use crate::{
     history,
     jobs::{self, Enqueue, Failure, Job, JobRun},
     leads::Lead,
-    patch,
+    organizations, patch,
     record::Record,
     select::Condition,
     transfers,
@@ -29,6 +29,8 @@ const BATCH: i64 = 500;
 /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::Invalid`] where a rule wants a reason.
 pub fn delete(tx: &mut Tx<'_>, id: Id<CustomField>, patch: &Patch) -> Result<()> {
     let CustomField { fields, .. } = tx.delete(id, patch)?;
+    // What policies compare with it is unknown from now on.
+    organizations::renew_policies(tx)?;
     let key = unique_key(&fields.entity_type, &fields.key);
     let job = RemoveValues { entity_type: fields.entity_type, key: fields.key };
     jobs::enqueue(tx, &job, &Enqueue { unique_key: Some(key), ..Enqueue::default() }).map(drop)

@@ -7,7 +7,6 @@ use crate::{
     Ctx, Error, Record, Result, Tx,
     gate::{Action, Ask},
     saved_views::{self, SavedView},
-    users::Role,
 };
 
 /// The kinds of record with a history that whoever sees the record may read: their tables, and where a row says
@@ -36,14 +35,13 @@ const FOR_MANAGERS: [&str; 1] = ["approval"];
 /// Policies tell what is hidden: their history is for those who may see them.
 pub(super) const POLICY: &str = "policy";
 
+/// The history of everything, as policies name it.
+const HISTORY: &str = "field_history";
+
 pub(super) const NO_UNIT: &str = "NULL::uuid";
 
 pub(super) fn check_manager(ctx: &Ctx) -> Result<()> {
-    if ctx.role >= Role::Manager {
-        return Ok(());
-    }
-    let reason = format!("Your role {} may not read this history; a MANAGER or an ADMIN may.", ctx.role);
-    Err(Error::Forbidden { code: "role_required", reason })
+    ctx.gate.check(ctx, &Ask::about(Action::View, HISTORY))
 }
 
 pub(super) fn check_sees_policies(ctx: &Ctx) -> Result<()> {

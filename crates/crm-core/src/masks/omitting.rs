@@ -235,21 +235,26 @@ impl<M: SerializeStruct> SerializeStruct for Members<'_, M> {
 
 /// Which of these names a key is. What is no text is none of them.
 pub(super) fn place_of<K: Serialize + ?Sized>(key: &K, names: &[impl AsRef<str>]) -> Option<usize> {
-    key.serialize(Key(names)).ok().flatten()
+    of_key(key, |key| names.iter().position(|name| name.as_ref() == key))
 }
 
-/// Compares a key, whatever its type.
-struct Key<'n, N>(&'n [N]);
+/// What there is to say of a key. Of what is no text there is nothing.
+pub(super) fn of_key<K: Serialize + ?Sized, T>(key: &K, look: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    key.serialize(Key(look)).ok().flatten()
+}
 
-impl<N: AsRef<str>> Serializer for Key<'_, N> {
-    type Ok = Option<usize>;
+/// Looks at a key, whatever its type.
+struct Key<F>(F);
+
+impl<O, F: FnOnce(&str) -> Option<O>> Serializer for Key<F> {
+    type Ok = Option<O>;
     type Error = fmt::Error;
     type SerializeMap = Impossible<Self::Ok, fmt::Error>;
     type SerializeStruct = Impossible<Self::Ok, fmt::Error>;
     no_sequences! {}
 
     fn serialize_str(self, key: &str) -> Result<Self::Ok, fmt::Error> {
-        Ok(self.0.iter().position(|name| name.as_ref() == key))
+        Ok((self.0)(key))
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, fmt::Error> {

@@ -1,17 +1,20 @@
 //! Telling a gate what a record holds in the members on which it depends what is hidden of it: straight from the record,
 //! since a list asks this of each of its records.
-use std::fmt::{self, Display};
+mod values;
+
+use std::{
+    fmt::{self, Display},
+    ops::Range,
+};
 
 use serde::{
     Serialize, Serializer,
     ser::{self, Impossible, SerializeMap, SerializeStruct},
 };
 
-use super::omitting::{NO_OBJECT, no_sequences, place_of, whatever_else};
-use crate::{
-    Error, Result,
-    gate::{Fact, Hiding},
-};
+use self::values::{OneValue, Parts, told};
+use super::omitting::{NO_OBJECT, no_sequences, of_key, whatever_else};
+use crate::{Error, Result, gate::Hiding};
 
 /// Tells what a record holds in those members, and looks at no other.
 ///
@@ -22,7 +25,7 @@ pub(super) fn tell(record: &impl Serialize, hiding: &mut dyn Hiding) -> Result<(
     if missing == 0 {
         return Ok(());
     }
-    match record.serialize(Teller { hiding, missing, place: None }) {
+    match record.serialize(Teller { hiding, missing, places: Places::default() }) {
         Ok(()) | Err(Stop::Enough) => Ok(()),
         Err(Stop::Failed(why)) => Err(Error::internal(why)),
     }
@@ -56,18 +59,46 @@ struct Teller<'h> {
     hiding: &'h mut dyn Hiding,
     /// How many of the members have not come yet.
     missing: usize,
-    /// The place of the member that comes next, where it is one of them.
-    place: Option<usize>,
+    /// The places of the member that comes next, where it is one of them.
+    places: Places,
+}
+
+/// Where a member and its parts stand among those that are wanted: of `customFields`, `customFields.region` too.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    whole: Option<usize>,
+    parts: Range<usize>,
+}
+
+impl Places {
+    fn of<K: Serialize + ?Sized>(key: &K, names: &[String]) -> Self {
+        of_key(key, |key| Some(Self::named(key, names))).unwrap_or_default()
+    }
+
+    fn named(key: &str, names: &[String]) -> Self {
+        let is_part = |name: &String| part_of(name, key).is_some();
+        let first = names.iter().position(is_part).unwrap_or_default();
+        let count = names.iter().skip(first).take_while(|name| is_part(name)).count();
+        Self { whole: names.iter().position(|name| name == key), parts: first..first + count }
+    }
+}
+
+fn part_of<'n>(name: &'n str, whole: &str) -> Option<&'n str> {
+    name.strip_prefix(whole)?.strip_prefix('.')
 }
 
 impl Teller<'_> {
-    fn take<V: Serialize + ?Sized>(&mut self, place: Option<usize>, value: &V) -> Result<(), Stop> {
-        let Some(place) = place else { return Ok(()) };
-        match value.serialize(OneValue { hiding: &mut *self.hiding, place, is_number: false }) {
-            Ok(()) | Err(Stop::Enough) => {}
-            Err(failed) => return Err(failed),
+    fn take<V: Serialize + ?Sized>(&mut self, places: Places, value: &V) -> Result<(), Stop> {
+        if let Some(place) = places.whole {
+            told(value.serialize(OneValue { hiding: &mut *self.hiding, place, is_number: false }))?;
+            self.missing -= 1;
         }
-        self.missing -= 1;
+        if !places.parts.is_empty() {
+            let count = places.parts.len();
+            let is_told = vec![false; count];
+            told(value.serialize(Parts { hiding: &mut *self.hiding, places: places.parts, is_told, next: None }))?;
+            self.missing -= count;
+        }
         if self.missing == 0 { Err(Stop::Enough) } else { Ok(()) }
     }
 }
@@ -103,12 +134,13 @@ impl SerializeMap for Teller<'_> {
     type Error = Stop;
 
     fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), Stop> {
-        self.place = place_of(key, self.hiding.depends_on());
+        self.places = Places::of(key, self.hiding.depends_on());
         Ok(())
     }
 
     fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), Stop> {
-        self.take(self.place, value)
+        let places = std::mem::take(&mut self.places);
+        self.take(places, value)
     }
 
     fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
@@ -116,7 +148,7 @@ impl SerializeMap for Teller<'_> {
         key: &K,
         value: &V,
     ) -> Result<(), Stop> {
-        self.take(place_of(key, self.hiding.depends_on()), value)
+        self.take(Places::of(key, self.hiding.depends_on()), value)
     }
 
     fn end(self) -> Result<(), Stop> {
@@ -129,160 +161,7 @@ impl SerializeStruct for Teller<'_> {
     type Error = Stop;
 
     fn serialize_field<V: Serialize + ?Sized>(&mut self, key: &'static str, value: &V) -> Result<(), Stop> {
-        self.take(self.hiding.depends_on().iter().position(|name| name == key), value)
-    }
-
-    fn end(self) -> Result<(), Stop> {
-        Ok(())
-    }
-}
-
-/// The name under which `serde_json` writes a number of arbitrary precision, as the only field of a struct.
-const EXACT: &str = "$serde_json::private::Number";
-
-/// Tells one value.
-struct OneValue<'h> {
-    hiding: &'h mut dyn Hiding,
-    place: usize,
-    /// Is the text that comes an exact number?
-    is_number: bool,
-}
-
-impl OneValue<'_> {
-    fn note(self, fact: &Fact<'_>) -> Result<(), Stop> {
-        self.hiding.note(self.place, fact);
-        Ok(())
-    }
-
-    /// Something of many parts, which nobody compares.
-    fn other<T>(self) -> Result<T, Stop> {
-        self.note(&Fact::Other)?;
-        Err(Stop::Enough)
-    }
-}
-
-macro_rules! told {
-    ($($name:ident($($value:ident: $type:ty)?) => $fact:expr;)*) => {
-        $(fn $name(self $(, $value: $type)?) -> Result<(), Stop> { self.note(&$fact) })*
-    };
-}
-
-impl<'h> Serializer for OneValue<'h> {
-    type Ok = ();
-    type Error = Stop;
-    type SerializeMap = Impossible<(), Stop>;
-    type SerializeStruct = OneValue<'h>;
-    no_sequences! {}
-
-    told! {
-        serialize_bool(value: bool) => Fact::Bool(value);
-        serialize_i8(value: i8) => Fact::Int(value.into());
-        serialize_i16(value: i16) => Fact::Int(value.into());
-        serialize_i32(value: i32) => Fact::Int(value.into());
-        serialize_i64(value: i64) => Fact::Int(value);
-        serialize_u8(value: u8) => Fact::Int(value.into());
-        serialize_u16(value: u16) => Fact::Int(value.into());
-        serialize_u32(value: u32) => Fact::Int(value.into());
-        serialize_bytes(_value: &[u8]) => Fact::Other;
-        serialize_none() => Fact::Null;
-        serialize_unit() => Fact::Null;
-        serialize_unit_struct(_name: &'static str) => Fact::Null;
-    }
-
-    fn serialize_u64(self, value: u64) -> Result<(), Stop> {
-        self.note(&Fact::Number(&value.to_string()))
-    }
-
-    fn serialize_f32(self, value: f32) -> Result<(), Stop> {
-        self.serialize_f64(value.into())
-    }
-
-    fn serialize_f64(self, value: f64) -> Result<(), Stop> {
-        match serde_json::Number::from_f64(value) {
-            Some(number) => self.note(&Fact::Number(&number.to_string())),
-            None => self.note(&Fact::Null),
-        }
-    }
-
-    fn serialize_char(self, value: char) -> Result<(), Stop> {
-        self.serialize_str(value.encode_utf8(&mut [0; 4]))
-    }
-
-    fn serialize_str(self, value: &str) -> Result<(), Stop> {
-        let fact = if self.is_number { Fact::Number(value) } else { Fact::Text(value) };
-        self.note(&fact)
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Stop> {
-        value.serialize(self)
-    }
-
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Stop> {
-        self.note(&Fact::Text(variant))
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Stop> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<(), Stop> {
-        self.note(&Fact::Other)
-    }
-
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, Stop> {
-        self.other()
-    }
-
-    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Stop> {
-        self.other()
-    }
-
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, Stop> {
-        self.other()
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleVariant, Stop> {
-        self.other()
-    }
-
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Stop> {
-        self.other()
-    }
-
-    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self, Stop> {
-        if name == EXACT { Ok(Self { is_number: true, ..self }) } else { self.other() }
-    }
-
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStructVariant, Stop> {
-        self.other()
-    }
-}
-
-/// The one field of an exact number.
-impl SerializeStruct for OneValue<'_> {
-    type Ok = ();
-    type Error = Stop;
-
-    fn serialize_field<V: Serialize + ?Sized>(&mut self, _: &'static str, value: &V) -> Result<(), Stop> {
-        value.serialize(OneValue { hiding: &mut *self.hiding, place: self.place, is_number: true })
+        self.take(Places::named(key, self.hiding.depends_on()), value)
     }
 
     fn end(self) -> Result<(), Stop> {
@@ -297,7 +176,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{Id, money::Money, users::User};
+    use crate::{Id, gate::Fact, money::Money, users::User};
 
     /// Writes down what is told.
     struct Notes {
@@ -351,7 +230,7 @@ mod tests {
             "value: Number(\"12.5\")",
             "currency: Text(\"EUR\")",
             "owner: Null",
-            "tags: Other",
+            "tags: Texts([])",
             "score: Int(-1)",
         ];
         assert_eq!(told(&record, &names), expected);
@@ -359,6 +238,35 @@ mod tests {
         // JSON does not tell whole numbers from others.
         let expected = expected.map(|it| it.replace("Int(7)", "Number(\"7\")").replace("Int(-1)", "Number(\"-1\")"));
         assert_eq!(told(&json, &names), expected);
+    }
+
+    #[test]
+    fn parts_and_lists_are_told() {
+        #[derive(Serialize)]
+        struct Parted {
+            tags: Vec<&'static str>,
+            mixed: (Value, bool),
+            list: Value,
+            custom: Value,
+            none: Value,
+        }
+        let custom = json!({"b": 1, "x": {"b": 2}, "a": "text", "c": null});
+        let (mixed, list) = ((json!(["x", 1]), true), json!(["x", 1]));
+        let record = Parted { tags: vec!["vip", "new"], mixed, list, custom, none: Value::Null };
+        let names =
+            ["custom.a", "custom.b", "custom.c", "custom.gone", "custom.x", "customs.a", "list", "none.a", "tags"];
+        let expected = [
+            r#"tags: Texts(["vip", "new"])"#,
+            "list: Other",
+            r#"custom.b: Number("1")"#,
+            "custom.x: Other",
+            r#"custom.a: Text("text")"#,
+            "custom.c: Null",
+            "custom.gone: Null",
+        ];
+        assert_eq!(told(&record, &names), expected);
+        assert_eq!(told(&serde_json::to_value(&record).unwrap(), &names), expected);
+        assert_eq!(told(&record, &["custom", "custom.a"])[..], ["custom: Other", r#"custom.a: Text("text")"#]);
     }
 
     #[test]

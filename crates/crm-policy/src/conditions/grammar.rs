@@ -4,23 +4,38 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Comparison, Expression, MAX_DEPTH, MAX_LISTED, MAX_NODES, Op, Operand};
+use super::{Attribute, Comparison, Expression, MAX_DEPTH, MAX_LISTED, MAX_NODES, Op, Operand};
+use crate::clocks::RequestAttribute;
 use crate::scalars::{Kind, Scalar};
 use crate::violations::{Violation, member, unknown_members};
 
 /// Reads a condition on these attributes.
 pub(super) fn read(source: &Value, attributes: &BTreeMap<&str, &Kind>) -> Result<Expression, Vec<Violation>> {
-    let mut reader = Reader { attributes, nodes: 0, violations: Vec::new() };
+    let mut reader = Reader { attributes, nodes: 0, violations: Vec::new(), is_stored: false };
     match reader.expression(source, "", 1) {
         Some(expression) if reader.violations.is_empty() => Ok(expression),
         _ => Err(reader.violations),
     }
 }
 
+/// Reads a condition that was checked when it was written.
+pub(super) fn read_stored(source: &Value, attributes: &BTreeMap<&str, &Kind>) -> Expression {
+    let mut reader = Reader { attributes, nodes: 0, violations: Vec::new(), is_stored: true };
+    match reader.expression(source, "", 1) {
+        Some(expression) if reader.violations.is_empty() => expression,
+        _ => Expression::Unreadable(None),
+    }
+}
+
+/// How far from now and from today a condition can look: a hundred years.
+const MAX_DAYS: i64 = 36_525;
+
 struct Reader<'a> {
     attributes: &'a BTreeMap<&'a str, &'a Kind>,
     nodes: usize,
     violations: Vec<Violation>,
+    /// The condition was checked before, on the attributes of that time.
+    is_stored: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -44,7 +59,7 @@ impl<'a> Reader<'a> {
             return self.refuse(pointer, "invalid_type", "An object is expected: a comparison, all, any or not.");
         };
         let Some((joint, parts)) = ["all", "any", "not"].into_iter().find_map(|name| object.get_key_value(name)) else {
-            return self.comparison(object, pointer);
+            return self.readable(object, pointer);
         };
         self.violations.extend(unknown_members(object, &[joint], pointer));
         let place = member(pointer, joint);
@@ -66,31 +81,52 @@ impl<'a> Reader<'a> {
         Some(read)
     }
 
+    /// A comparison; one that has been checked once and fits no longer is kept as what nobody can tell.
+    fn readable(&mut self, object: &Map<String, Value>, pointer: &str) -> Option<Expression> {
+        let known = self.violations.len();
+        let read = self.comparison(object, pointer);
+        if !self.is_stored || (read.is_some() && self.violations.len() == known) {
+            return read;
+        }
+        self.violations.truncate(known);
+        Some(Expression::Unreadable(object.get("attr").and_then(Value::as_str).map(str::to_owned)))
+    }
+
     fn comparison(&mut self, object: &Map<String, Value>, pointer: &str) -> Option<Expression> {
-        self.violations.extend(unknown_members(object, &["attr", "op", "value", "ref"], pointer));
+        self.violations.extend(unknown_members(object, &["attr", "op", "value", "ref", "days"], pointer));
         let attribute = self.attribute(object, pointer);
         let op = self.op(object, pointer);
         let ((attr, kind), op) = (attribute?, op?);
         if !applies(op, kind) {
-            let message = format!("{op} does not apply to “{attr}”, which is of type {}.", kind.name());
+            let message = format!("{op} does not apply to “{}”, which is of type {}.", attr.name(), kind.name());
             return self.refuse(member(pointer, "op"), "invalid_operator", message);
         }
         let operand = match (object.get("value"), object.get("ref")) {
             (Some(_), Some(_)) => {
                 self.refuse(member(pointer, "ref"), "ambiguous", "A comparison has a value or a ref, not both.")
             }
-            (value, None) => self.value(op, kind, value, pointer),
-            (None, Some(reference)) => self.reference(op, kind, reference, pointer),
+            (value, None) => {
+                if object.contains_key("days") {
+                    let message = "days goes with the ref now or today.";
+                    self.refuse::<()>(member(pointer, "days"), "not_applicable", message);
+                }
+                self.value(op, kind, value, pointer)
+            }
+            (None, Some(reference)) => self.reference(op, kind, reference, object.get("days"), pointer),
         };
         Some(Expression::Compare(Comparison { attr, op, operand: operand? }))
     }
 
-    fn attribute(&mut self, object: &Map<String, Value>, pointer: &str) -> Option<(String, &'a Kind)> {
+    fn attribute(&mut self, object: &Map<String, Value>, pointer: &str) -> Option<(Attribute, &'a Kind)> {
         let attr = self.text(object, "attr", pointer)?;
+        if let Some(attribute) = RequestAttribute::from_name(&attr) {
+            return Some((Attribute::Request(attribute), attribute.kind()));
+        }
         match self.attributes.get(attr.as_str()) {
-            Some(kind) => Some((attr, *kind)),
+            Some(kind) => Some((Attribute::Record(attr), *kind)),
             None => {
-                let known = self.attributes.keys().copied().collect::<Vec<_>>().join(", ");
+                let known = self.attributes.keys().chain(RequestAttribute::NAMES).copied().collect::<Vec<_>>();
+                let known = known.join(", ");
                 let message = format!("“{attr}” is no attribute of this resource; there are {known}.");
                 self.refuse(member(pointer, "attr"), "unknown_attribute", message)
             }
@@ -124,6 +160,8 @@ impl<'a> Reader<'a> {
             },
             (_, None) => self.refuse(place, "required", "A comparison needs a value."),
             (Op::In | Op::NotIn, Some(json)) => self.list(kind, json, &place).map(Operand::List),
+            (Op::ContainsAny, Some(json)) => self.list(&Kind::Text, json, &place).map(Operand::List),
+            (Op::Contains, Some(json)) => self.literal(&Kind::Text, json, place).map(Operand::Literal),
             (_, Some(json)) => self.literal(kind, json, place).map(Operand::Literal),
         }
     }
@@ -143,27 +181,49 @@ impl<'a> Reader<'a> {
         Scalar::read(kind, json).map_err(|message| self.refuse::<()>(pointer, "invalid_value", message)).ok()
     }
 
-    fn reference(&mut self, op: Op, kind: &Kind, json: &Value, pointer: &str) -> Option<Operand> {
-        match (json.as_str(), op, kind) {
-            (Some("caller.id"), Op::Eq | Op::Ne, Kind::Id) => Some(Operand::CallerId),
-            (Some("caller.businessUnitIds"), Op::In | Op::NotIn, Kind::Id) => Some(Operand::CallerBusinessUnits),
+    fn reference(&mut self, op: Op, kind: &Kind, json: &Value, days: Option<&Value>, pointer: &str) -> Option<Operand> {
+        let orders = matches!(op, Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge);
+        let operand = match (json.as_str(), op, kind) {
+            (Some("caller.id"), Op::Eq | Op::Ne, Kind::Id) => Operand::CallerId,
+            (Some("caller.businessUnitIds"), Op::In | Op::NotIn, Kind::Id) => Operand::CallerBusinessUnits,
+            (Some("now"), _, Kind::Instant) if orders => Operand::Now(self.days(days, pointer)?),
+            (Some("today"), _, Kind::Date) if orders => Operand::Today(self.days(days, pointer)?),
             _ => {
-                let message =
-                    "An id is compared with caller.id by eq and ne, with caller.businessUnitIds by in and notIn.";
-                self.refuse(member(pointer, "ref"), "invalid_reference", message)
+                let message = "An id is compared with caller.id by eq and ne, with caller.businessUnitIds by in and notIn; \
+                               an instant with now and a day with today, by any operator that orders.";
+                return self.refuse(member(pointer, "ref"), "invalid_reference", message);
             }
+        };
+        if days.is_some() && !matches!(operand, Operand::Now(_) | Operand::Today(_)) {
+            return self.refuse(member(pointer, "days"), "not_applicable", "days goes with the ref now or today.");
+        }
+        Some(operand)
+    }
+
+    /// How many days from now or from today, none where it is left out.
+    fn days(&mut self, json: Option<&Value>, pointer: &str) -> Option<i32> {
+        let Some(json) = json else { return Some(0) };
+        match json.as_i64().filter(|days| days.abs() <= MAX_DAYS).and_then(|days| i32::try_from(days).ok()) {
+            None => {
+                let message = format!("A whole number of days is expected, from -{MAX_DAYS} to {MAX_DAYS}.");
+                self.refuse(member(pointer, "days"), "invalid_value", message)
+            }
+            days => days,
         }
     }
 }
 
 fn applies(op: Op, kind: &Kind) -> bool {
-    let ordered = matches!(kind, Kind::Money { .. } | Kind::Decimal | Kind::Int | Kind::Date | Kind::Instant);
+    let ordered =
+        matches!(kind, Kind::Money { .. } | Kind::Decimal | Kind::Int | Kind::Date | Kind::Instant | Kind::Time);
     match op {
         Op::IsNull => true,
         _ if *kind == Kind::Opaque => false,
+        Op::Contains | Op::ContainsAny => *kind == Kind::Texts,
+        _ if *kind == Kind::Texts => false,
         Op::Eq | Op::Ne => true,
         Op::Lt | Op::Le | Op::Gt | Op::Ge => ordered,
-        Op::In | Op::NotIn => !matches!(kind, Kind::Money { .. } | Kind::Bool | Kind::Instant),
+        Op::In | Op::NotIn => !matches!(kind, Kind::Money { .. } | Kind::Bool | Kind::Instant | Kind::Time),
     }
 }
 
@@ -175,8 +235,15 @@ mod tests {
 
     fn faults(source: &Value) -> Vec<(String, &'static str)> {
         let (money, id, int) = (Kind::Money { currency: "currency".into() }, Kind::Id, Kind::Int);
-        let attributes =
-            BTreeMap::from([("value", &money), ("ownerId", &id), ("score", &int), ("tags", &Kind::Opaque)]);
+        let attributes = BTreeMap::from([
+            ("value", &money),
+            ("ownerId", &id),
+            ("score", &int),
+            ("tags", &Kind::Texts),
+            ("notes", &Kind::Opaque),
+            ("closedOn", &Kind::Date),
+            ("createdAt", &Kind::Instant),
+        ]);
         let violations = read(source, &attributes).err().unwrap_or_default();
         violations.into_iter().map(|violation| (violation.pointer, violation.code)).collect()
     }
@@ -197,6 +264,25 @@ mod tests {
             (json!({"attr": "value", "op": "gt", "value": 5}), "/value", "invalid_value"),
             (json!({"attr": "score", "op": "isNull", "value": 5}), "/value", "invalid_value"),
             (json!({"attr": "tags", "op": "eq", "value": "vip"}), "/op", "invalid_operator"),
+            (json!({"attr": "notes", "op": "eq", "value": "x"}), "/op", "invalid_operator"),
+            (json!({"attr": "notes", "op": "contains", "value": "x"}), "/op", "invalid_operator"),
+            (json!({"attr": "score", "op": "contains", "value": "x"}), "/op", "invalid_operator"),
+            (json!({"attr": "tags", "op": "contains", "value": ["x"]}), "/value", "invalid_value"),
+            (json!({"attr": "tags", "op": "containsAny", "value": "x"}), "/value", "invalid_type"),
+            (json!({"attr": "tags", "op": "containsAny", "value": ["x", 1]}), "/value/1", "invalid_value"),
+            (json!({"attr": "closedOn", "op": "lt", "ref": "now"}), "/ref", "invalid_reference"),
+            (json!({"attr": "closedOn", "op": "in", "ref": "today"}), "/ref", "invalid_reference"),
+            (json!({"attr": "createdAt", "op": "lt", "ref": "today"}), "/ref", "invalid_reference"),
+            (json!({"attr": "createdAt", "op": "lt", "ref": "now", "days": 1.5}), "/days", "invalid_value"),
+            (json!({"attr": "createdAt", "op": "lt", "ref": "now", "days": 36_526}), "/days", "invalid_value"),
+            (json!({"attr": "ownerId", "op": "eq", "ref": "caller.id", "days": 1}), "/days", "not_applicable"),
+            (json!({"attr": "score", "op": "eq", "value": 1, "days": 1}), "/days", "not_applicable"),
+            (json!({"attr": "request.time", "op": "lt", "value": "8:00"}), "/value", "invalid_value"),
+            (json!({"attr": "request.time", "op": "lt", "value": "24:00"}), "/value", "invalid_value"),
+            (json!({"attr": "request.time", "op": "in", "value": ["08:00"]}), "/op", "invalid_operator"),
+            (json!({"attr": "request.weekday", "op": "eq", "value": "Sunday"}), "/value", "invalid_value"),
+            (json!({"attr": "request.weekday", "op": "lt", "value": "sunday"}), "/op", "invalid_operator"),
+            (json!({"attr": "request.hour", "op": "lt", "value": 8}), "/attr", "unknown_attribute"),
             (json!({"attr": "score", "op": "eq", "ref": "caller.id"}), "/ref", "invalid_reference"),
             (json!({"attr": "ownerId", "op": "eq", "ref": "caller.id", "value": "a"}), "/ref", "ambiguous"),
             (json!({"attr": "score", "op": "eq", "value": 1, "a/b~": 1}), "/a~1b~0", "unknown_member"),

@@ -1,12 +1,15 @@
 //! Evaluates conditions in the three-valued logic of Kleene (Introduction to Metamathematics, 1952, section 64).
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Comparison, Expression, FailedClause, Op, Operand};
+use serde_json::{Value, json};
+
+use super::{Attribute, Comparison, Expression, FailedClause, NamedId, Op, Operand};
 use crate::attributes::Context;
 use crate::names::named;
-use crate::scalars::Scalar;
+use crate::scalars::{Kind, Scalar};
 use crate::violations::member;
 
 named! {
@@ -28,6 +31,11 @@ impl Truth {
             Truth::False => Truth::True,
             Truth::Unknown => Truth::Unknown,
         }
+    }
+
+    /// True where either is, else unknown where either is.
+    pub(crate) fn or(self, other: Truth) -> Truth {
+        Truth::fold([self, other].into_iter(), Truth::True)
     }
 
     /// Folds parts: `decisive` decides the whole, unknown stays unless something decides.
@@ -52,13 +60,58 @@ impl From<bool> for Truth {
 }
 
 impl Expression {
-    /// Adds the attributes that are compared.
+    /// Adds the attributes of the record that are compared.
     pub(crate) fn names<'e>(&'e self, names: &mut BTreeSet<&'e str>) {
         match self {
             Expression::All(parts) | Expression::Any(parts) => parts.iter().for_each(|part| part.names(names)),
             Expression::Not(part) => part.names(names),
-            Expression::Compare(comparison) => drop(names.insert(&comparison.attr)),
-            Expression::Unreadable => {}
+            Expression::Compare(Comparison { attr: Attribute::Record(name), .. }) => drop(names.insert(name)),
+            Expression::Compare(_) | Expression::Unreadable(_) => {}
+        }
+    }
+
+    /// Whether any of the comparisons is such a one.
+    pub(super) fn any(&self, is: &dyn Fn(&Comparison) -> bool) -> bool {
+        match self {
+            Expression::All(parts) | Expression::Any(parts) => parts.iter().any(|part| part.any(is)),
+            Expression::Not(part) => part.any(is),
+            Expression::Compare(comparison) => is(comparison),
+            Expression::Unreadable(_) => false,
+        }
+    }
+
+    /// Adds the identifiers that are named, with their places.
+    pub(super) fn ids<'e>(
+        &'e self,
+        attributes: &BTreeMap<&str, &Kind>,
+        pointer: &str,
+        ids: &mut Vec<(String, NamedId<'e>)>,
+    ) {
+        let mut within = |parts: &'e [Expression], name| {
+            for (index, part) in parts.iter().enumerate() {
+                part.ids(attributes, &member(&member(pointer, name), &index.to_string()), ids);
+            }
+        };
+        match self {
+            Expression::All(parts) => within(parts, "all"),
+            Expression::Any(parts) => within(parts, "any"),
+            Expression::Not(part) => part.ids(attributes, &member(pointer, "not"), ids),
+            Expression::Compare(Comparison { attr: Attribute::Record(attr), operand, .. })
+                if attributes.get(attr.as_str()) == Some(&&Kind::Id) =>
+            {
+                let value = member(pointer, "value");
+                match operand {
+                    Operand::Literal(Scalar::Text(id)) => ids.push((value, NamedId { attr, id })),
+                    Operand::List(list) => {
+                        for (index, item) in list.iter().enumerate() {
+                            let Scalar::Text(id) = item else { continue };
+                            ids.push((member(&value, &index.to_string()), NamedId { attr, id }));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Expression::Compare(_) | Expression::Unreadable(_) => {}
         }
     }
 
@@ -68,7 +121,7 @@ impl Expression {
             Expression::Any(parts) => Truth::fold(parts.iter().map(|part| part.evaluate(context)), Truth::True),
             Expression::Not(part) => part.evaluate(context).negated(),
             Expression::Compare(comparison) => comparison.evaluate(context),
-            Expression::Unreadable => Truth::Unknown,
+            Expression::Unreadable(_) => Truth::Unknown,
         }
     }
 
@@ -86,32 +139,81 @@ impl Expression {
             Expression::All(parts) => within(parts, "all"),
             Expression::Any(parts) => within(parts, "any"),
             Expression::Not(part) => part.failing(context, wanted.negated(), &member(pointer, "not")),
-            Expression::Compare(Comparison { attr, op, .. }) => {
-                Some(FailedClause { pointer: pointer.to_owned(), attr: Some(attr.clone()), op: Some(*op), truth })
-            }
-            Expression::Unreadable => Some(FailedClause { pointer: pointer.to_owned(), attr: None, op: None, truth }),
+            Expression::Compare(comparison) => Some(FailedClause {
+                pointer: pointer.to_owned(),
+                attr: Some(comparison.attr.name().to_owned()),
+                op: Some(comparison.op),
+                wanted: comparison.wanted(context),
+                found: comparison.found(context).map(|found| found.as_deref().map_or(Value::Null, Value::from)),
+                truth,
+            }),
+            Expression::Unreadable(attr) => Some(FailedClause {
+                pointer: pointer.to_owned(),
+                attr: attr.clone(),
+                op: None,
+                wanted: None,
+                found: None,
+                truth,
+            }),
         }
     }
 }
 
 impl Comparison {
+    /// What is known of the attribute: `None` where nothing is, `Some(None)` where it is null.
+    fn found<'c>(&self, context: &Context<'c>) -> Option<Option<Cow<'c, Scalar>>> {
+        match &self.attr {
+            Attribute::Record(name) => context.facts.get(name).map(|known| known.map(Cow::Borrowed)),
+            Attribute::Request(attribute) => Some(Some(Cow::Owned(attribute.of(context.clock.as_ref()?)))),
+        }
+    }
+
+    /// What it is compared with, as it would be written: what a reference stands for here.
+    fn wanted(&self, context: &Context<'_>) -> Option<Value> {
+        match &self.operand {
+            Operand::Literal(literal) => Some(literal.into()),
+            Operand::List(list) => Some(list.iter().map(Value::from).collect()),
+            Operand::Null(expected) => Some(json!(expected)),
+            Operand::CallerId => Some(json!(context.caller.id)),
+            Operand::CallerBusinessUnits => context.caller.business_unit_ids.as_ref().map(|ids| json!(ids)),
+            Operand::Now(_) | Operand::Today(_) => self.then(context).as_ref().map(Value::from),
+        }
+    }
+
+    /// The instant or day that is meant, at this clock.
+    fn then(&self, context: &Context<'_>) -> Option<Scalar> {
+        let clock = context.clock.as_ref()?;
+        match self.operand {
+            Operand::Now(days) => clock.now_and(days),
+            Operand::Today(days) => clock.today_and(days),
+            _ => None,
+        }
+    }
+
     fn evaluate(&self, context: &Context<'_>) -> Truth {
         let units = context.caller.business_unit_ids.as_ref();
         if self.operand == Operand::CallerBusinessUnits && units.is_none() {
             return Truth::from(self.op == Op::In);
         }
-        let Some(known) = context.facts.get(&self.attr) else { return Truth::Unknown };
+        let Some(known) = self.found(context) else { return Truth::Unknown };
         if let Operand::Null(expected) = self.operand {
             return Truth::from(known.is_none() == expected);
         }
-        let Some(value) = known else { return Truth::Unknown };
+        let Some(value) = known.as_deref() else { return Truth::Unknown };
         let truth = match (&self.operand, value) {
+            (Operand::Literal(Scalar::Text(text)), Scalar::Texts(texts)) => Truth::from(texts.contains(text)),
+            (Operand::List(list), Scalar::Texts(texts)) => {
+                Truth::from(list.iter().any(|item| matches!(item, Scalar::Text(text) if texts.contains(text))))
+            }
             (Operand::Literal(literal), _) => self.op.holds(value.compare(literal, context.rates)),
             (Operand::List(list), _) => {
                 Truth::fold(list.iter().map(|item| Op::Eq.holds(value.compare(item, context.rates))), Truth::True)
             }
             (Operand::CallerId, Scalar::Text(id)) => self.op.holds(Some(id.cmp(&context.caller.id))),
             (Operand::CallerBusinessUnits, Scalar::Text(id)) => Truth::from(units.is_some_and(|ids| ids.contains(id))),
+            (Operand::Now(_) | Operand::Today(_), _) => {
+                self.op.holds(self.then(context).and_then(|then| value.compare(&then, context.rates)))
+            }
             _ => Truth::Unknown,
         };
         if self.op == Op::NotIn { truth.negated() } else { truth }
@@ -129,7 +231,7 @@ impl Op {
             Op::Le => ordering.is_le(),
             Op::Gt => ordering.is_gt(),
             Op::Ge => ordering.is_ge(),
-            Op::In | Op::NotIn | Op::IsNull => return Truth::Unknown,
+            Op::In | Op::NotIn | Op::IsNull | Op::Contains | Op::ContainsAny => return Truth::Unknown,
         })
     }
 }

@@ -29,7 +29,8 @@ fn a_trace_tells_what_fired_and_which_clause_failed() {
         json!({"policyId": id, "policyName": format!("Policy {id}"), "effect": effect, "fired": fired, "isDraft": draft,
             "condition": condition, "failedClause": clause})
     };
-    let clause = json!({"pointer": "/all/0", "attr": "value", "op": "gt", "truth": "false"});
+    let clause = json!({"pointer": "/all/0", "attr": "value", "op": "gt", "truth": "false",
+        "wanted": {"amount": 10, "currency": "EUR"}, "found": {"amount": 7, "currency": "EUR"}});
     let expected = json!([
         entry("open", "allow", true, false, "true", Value::Null),
         entry("large", "deny", false, false, "false", clause),

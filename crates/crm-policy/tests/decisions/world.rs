@@ -14,9 +14,17 @@ pub(crate) fn registry() -> Registry {
             .with("score", Kind::Int)
             .with("ownerId", Kind::Id)
             .with("businessUnitId", Kind::Id)
+            .with("dueOn", Kind::Date)
+            .with("touchedAt", Kind::Instant)
+            .with("tags", Kind::Texts)
+            .with("customFields", Kind::Opaque)
     };
     Registry::new([
-        record("deal").with("stageId", Kind::Id).with_part("value.part"),
+        record("deal")
+            .with("stageId", Kind::Id)
+            .with_part("value.part")
+            .with_typed_part("customFields.region", Kind::Text)
+            .with_typed_part("customFields.seats", Kind::Decimal),
         record("lead"),
         Resource::new("note", ResourceClass::Own),
         Resource::new("article", ResourceClass::Reference),

@@ -2,6 +2,7 @@
 
 use crm_core::change;
 use crm_core::companies::Company;
+use crm_core::custom_fields::{self, CustomField};
 use crm_core::deals::{self, Deal};
 use crm_core::gate::{Action, Ask};
 use crm_core::leads;
@@ -155,4 +156,28 @@ fn a_change_that_fails_leaves_the_policies_in_force() {
     assert_eq!(version(), before);
     world.policy(&json!({"name": "P", "role": "ANY", "action": "export_data", "resource": "lead"})).unwrap();
     assert_eq!(version(), before + 1);
+}
+
+#[test]
+fn custom_fields_and_tags_decide_until_the_field_is_gone() {
+    let world = World::new();
+    let field = json!({"entityType": "deal", "key": "region", "label": "Region", "type": "text"});
+    let field = world.as_role(Role::Admin, |tx| change::create::<CustomField>(tx, patch(&field))).unwrap();
+    let is = |attr: &str, op: &str, value: &str| json!({"attr": attr, "op": op, "value": value});
+    let either = json!({"any": [is("customFields.region", "eq", "north"), is("tags", "contains", "vip")]});
+    let policy = json!({"name": "Hands off", "role": "MANAGER", "action": "edit", "resource": "deal", "effect": "deny",
+        "condition": either});
+    world.policy(&policy).unwrap();
+    let made = |fields: Value| deal(&world, &fields).id;
+    let edit = |id| world.as_role(Role::Manager, |tx| deals::update(tx, id, patch(&json!({"title": "Other"})))).is_ok();
+    let north = made(json!({"customFields": {"region": "north"}}));
+    let vip = made(json!({"customFields": {"region": "south"}, "tags": ["vip"]}));
+    let south = made(json!({"customFields": {"region": "south"}, "tags": ["new"]}));
+    let unknown = made(json!({}));
+    assert_eq!([north, vip, south, unknown].map(edit), [false, false, true, false], "no region may be any region");
+    let into = json!({"customFields": {"region": "north"}});
+    let smuggled = world.as_role(Role::Manager, |tx| deals::update(tx, south, patch(&into)));
+    assert!(refusal(smuggled).1.contains("Hands off"));
+    world.as_role(Role::Admin, |tx| custom_fields::delete(tx, field.id, &patch(&json!({})))).unwrap();
+    assert!(!edit(south), "what a field that is gone would say is unknown");
 }

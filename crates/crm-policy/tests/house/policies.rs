@@ -1,6 +1,8 @@
 //! Writing policies: the grammar, the lock-out, the history, the first ones.
 
 use crm_core::Reason;
+use crm_core::change;
+use crm_core::custom_fields::{self, CustomField};
 use crm_core::users::Role;
 use crm_policy::listings;
 use crm_policy::stored_policies::{self, StoredPolicy};
@@ -85,6 +87,21 @@ fn every_fault_is_told_with_its_place() {
         ),
         (json!({"action": "export_data"}), vec![("condition", "condition_not_applicable")]),
         (
+            json!({"condition": {"attr": "customFields.size", "op": "eq", "value": 1}}),
+            vec![("condition.attr", "unknown_attribute")],
+        ),
+        (
+            json!({"condition": {"all": [
+                {"attr": "ownerId", "op": "in", "value": [world.user(Role::Admin), world.organization, "nobody"]},
+                {"not": {"attr": "stageId", "op": "eq", "value": world.organization}}
+            ]}}),
+            vec![
+                ("condition.all[0].value[1]", "unknown_reference"),
+                ("condition.all[0].value[2]", "unknown_reference"),
+                ("condition.all[1].not.value", "unknown_reference"),
+            ],
+        ),
+        (
             json!({"action": "export_data", "condition": null, "effect": "require_approval"}),
             vec![("effect", "invalid_effect")],
         ),
@@ -108,7 +125,16 @@ fn nobody_locks_everybody_out() {
     let harmless = world.policy(&policy).unwrap();
     let activate =
         world.as_role(Role::Admin, |tx| stored_policies::update(tx, harmless.id, patch(&json!({"isActive": true}))));
-    assert_eq!(faults(activate), [("effect".to_owned(), "lockout".to_owned())]);
+    assert_eq!(faults(activate), [("isActive".to_owned(), "lockout".to_owned())]);
+    let update = |body: Value| world.as_role(Role::Admin, |tx| stored_policies::update(tx, harmless.id, patch(&body)));
+    update(json!({"isDraft": true, "isActive": true})).unwrap();
+    assert_eq!(faults(update(json!({"isDraft": false}))), [("isDraft".to_owned(), "lockout".to_owned())]);
+    update(json!({"isDraft": false, "role": "MANAGER"})).unwrap();
+    let both =
+        faults(update(json!({"role": "ANY", "condition": {"attr": "request.weekday", "op": "eq", "value": "sunday"}})));
+    let both: Vec<_> = both.iter().map(|(field, code)| (field.as_str(), code.as_str())).collect();
+    assert_eq!(both, [("role", "lockout"), ("condition", "lockout")], "on some days is out as well");
+    update(json!({"name": "Of another name"})).unwrap();
 }
 
 #[test]
@@ -121,4 +147,81 @@ fn policies_are_for_administrators() {
         let written = world.as_role(role, |tx| stored_policies::create(tx, patch(&large_deals())));
         assert_eq!(refusal(written).0, "policy_denied");
     }
+}
+
+#[test]
+fn an_id_of_another_organization_is_as_unknown_as_any() {
+    let (world, other) = (World::new(), World::new());
+    let stage = |of: &World| {
+        of.as_role(Role::Admin, |tx| {
+            let text = "SELECT id FROM stages WHERE organization_id = {org} LIMIT 1";
+            Ok(tx.sql::<diesel::sql_types::Uuid>(text).one::<uuid::Uuid>(tx)?)
+        })
+        .unwrap()
+    };
+    let on = |stage: uuid::Uuid| with(&json!({"condition": {"attr": "stageId", "op": "eq", "value": stage}}));
+    let policy = world.policy(&on(stage(&world))).unwrap();
+    let foreign = faults(world.policy(&on(stage(&other))));
+    assert_eq!(foreign, [("condition.value".to_owned(), "unknown_reference".to_owned())]);
+    let change = patch(&json!({"condition": {"attr": "ownerId", "op": "ne", "value": other.user(Role::Admin)}}));
+    let changed = world.as_role(Role::Admin, |tx| stored_policies::update(tx, policy.id, change));
+    assert_eq!(faults(changed), [("condition.value".to_owned(), "unknown_reference".to_owned())]);
+}
+
+/// A custom field of deals.
+fn field(world: &World, key: &str, kind: &str) -> CustomField {
+    let options = if kind == "select" { json!(["small", "large"]) } else { json!([]) };
+    let field = json!({"entityType": "deal", "key": key, "label": key, "type": kind, "options": options});
+    world.as_role(Role::Admin, |tx| change::create::<CustomField>(tx, patch(&field))).unwrap()
+}
+
+#[test]
+fn custom_fields_are_compared_by_their_types() {
+    let world = World::new();
+    for (key, kind) in [("size", "select"), ("seats", "number"), ("signedOn", "date"), ("isPublic", "boolean")] {
+        field(&world, key, kind);
+    }
+    let on = |key: &str, op: &str, value: Value| {
+        let attr = format!("customFields.{key}");
+        world.policy(&with(&json!({"condition": {"attr": attr, "op": op, "value": value}})))
+    };
+    for (key, op, value) in
+        [("size", "in", json!(["small"])), ("seats", "gt", json!(2.5)), ("signedOn", "lt", json!("2026-01-01"))]
+    {
+        on(key, op, value).unwrap();
+    }
+    on("isPublic", "eq", json!(true)).unwrap();
+    for (key, op, value, place, code) in [
+        ("size", "eq", json!("huge"), "condition.value", "invalid_value"),
+        ("size", "gt", json!("small"), "condition.op", "invalid_operator"),
+        ("seats", "gt", json!("2"), "condition.value", "invalid_value"),
+        ("signedOn", "lt", json!("soon"), "condition.value", "invalid_value"),
+        ("gone", "eq", json!(1), "condition.attr", "unknown_attribute"),
+    ] {
+        assert_eq!(faults(on(key, op, value)), [(place.to_owned(), code.to_owned())], "{key}");
+    }
+}
+
+#[test]
+fn what_a_policy_speaks_of_may_be_gone_while_it_is_renamed_and_switched_off() {
+    let world = World::new();
+    let region = field(&world, "region", "text");
+    let hides = json!({"name": "Hides", "role": "SALES_REP", "action": "view_field", "resource": "deal",
+        "field": "customFields.region"});
+    let compares = with(&json!({"condition": {"attr": "customFields.region", "op": "eq", "value": "north"}}));
+    let policies = [hides, compares].map(|policy| world.policy(&policy).unwrap().id);
+    world.as_role(Role::Admin, |tx| custom_fields::delete(tx, region.id, &patch(&json!({})))).unwrap();
+    let places = [("field", "unknown_field"), ("condition.attr", "unknown_attribute")];
+    for (id, (place, code)) in policies.into_iter().zip(places) {
+        let update = |body: Value| world.as_role(Role::Admin, |tx| stored_policies::update(tx, id, patch(&body)));
+        update(json!({"name": "Renamed"})).unwrap();
+        assert!(!update(json!({"isActive": false})).unwrap().fields.is_active);
+        let gone = [(place.to_owned(), code.to_owned())];
+        assert_eq!(faults(update(json!({"isActive": true}))), gone);
+        update(json!({"isDraft": true})).unwrap();
+        assert_eq!(faults(update(json!({"isDraft": false, "isActive": true}))), gone);
+    }
+    let change = json!({"condition": {"not": {"attr": "customFields.region", "op": "eq", "value": "north"}}});
+    let edited = world.as_role(Role::Admin, |tx| stored_policies::update(tx, policies[1], patch(&change)));
+    assert_eq!(faults(edited), [("condition.not.attr".to_owned(), "unknown_attribute".to_owned())]);
 }
