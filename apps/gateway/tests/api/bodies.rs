@@ -207,7 +207,8 @@ fn whoever_says_a_thing_twice_is_asked_which_was_meant() {
     let mut tried = 0;
     for endpoint in routes::all() {
         let body = endpoint.operation.get("requestBody").map(|body| &body["content"]["application/json"]);
-        if !body.is_some_and(Value::is_object) {
+        // What others sign is looked at once the signature is.
+        if !body.is_some_and(Value::is_object) || endpoint.path == "/api/webhooks/in/{source}" {
             continue;
         }
         let path = things.address(&endpoint);

@@ -145,8 +145,12 @@ fn records() -> impl Strategy<Value = Value> {
     let custom = (prop::option::of(prop::sample::select(vec!["north", "south"])), prop::option::of(0..4_i64));
     let custom = custom.prop_map(|(region, seats)| {
         let mut custom = json!({});
-        region.map(|region| custom["region"] = json!(region));
-        seats.map(|seats| custom["seats"] = json!(seats));
+        if let Some(region) = region {
+            custom["region"] = json!(region);
+        }
+        if let Some(seats) = seats {
+            custom["seats"] = json!(seats);
+        }
         custom
     });
     let known =
