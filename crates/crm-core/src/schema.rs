@@ -330,6 +330,7 @@ diesel::table! {
         stage_id -> Uuid,
         entered_at -> Timestamptz,
         left_at -> Nullable<Timestamptz>,
+        entered_by -> Nullable<Uuid>,
     }
 }
 

@@ -137,7 +137,7 @@ fn the_history_names_who_asked_and_who_approved() {
     let rows = server.manager().get(&history).expect(200)["fieldHistory"].clone();
     let status = rows.as_array().unwrap().iter().find(|row| row["fieldName"] == "status").unwrap().clone();
     assert_eq!((&status["oldValue"], &status["newValue"]), (&json!("pending"), &json!("executed")));
-    assert_eq!(server.rep().get(&history).refused(403), "role_required");
+    assert_eq!(server.rep().get(&history).refused(403), "policy_denied");
 }
 
 #[test]

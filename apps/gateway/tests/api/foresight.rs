@@ -354,6 +354,7 @@ fn a_stale_deal_can_be_snoozed_and_its_clock_is_explained() {
     };
     let told = list("");
     assert_eq!((&told[0]["lastTouch"]["what"], &told[0]["thresholdSource"]), (&json!("created"), &json!("stage")));
+    assert_eq!(told[0]["lastTouch"]["by"]["name"], "rep", "who made it");
     let touch = &told[1]["lastTouch"];
     assert_eq!(
         (&touch["what"], &touch["by"]["name"], &touch["at"]),

@@ -3,6 +3,8 @@
 /// What is wrong, in words that need neither Rust nor serde to be understood: a code and a sentence.
 pub(crate) fn sentence(said: &str) -> (&'static str, String) {
     const INSTANT: &str = "Must be an instant in RFC 3339, such as 2025-12-16T10:00:00Z.";
+    const TIME: &str = "Must be a day such as 2025-12-16, a time such as 09:30 or an instant such as 2025-12-16T10:00:00Z, \
+         whichever is asked for here.";
     const EXPECTED: [(&str, &str, &str); 14] = [
         ("UUID", "invalid_id", "Must be an id."),
         ("expected a string", "invalid_type", "Must be a text."),
@@ -26,6 +28,12 @@ pub(crate) fn sentence(said: &str) -> (&'static str, String) {
     }
     if let Some((_, code, message)) = EXPECTED.into_iter().find(|(sign, ..)| said.contains(sign)) {
         return (code, message.to_owned());
+    }
+    // What chrono says of a text that is none of its types, without saying of which.
+    const NO_TIME: [&str; 4] =
+        ["input contains invalid", "input is not enough", "premature end of input", "trailing input"];
+    if NO_TIME.iter().any(|sign| said.starts_with(sign)) {
+        return ("invalid_type", TIME.to_owned());
     }
     // Words of serde, chrono and the like that say nothing to a client; our own types speak in sentences.
     const RAW: [&str; 7] =
@@ -52,7 +60,13 @@ mod tests {
             ("UUID parsing failed: invalid character: found `x` at 1", "invalid_id", "Must be an id."),
             ("unknown variant `x`, expected one of `read`, `write`", "not_allowed", "One of: read, write."),
             ("unknown variant `x`, expected `read` or `write`", "not_allowed", "One of: read, write."),
-            ("premature end of input", "invalid_type", "This value does not fit here."),
+            (
+                "premature end of input",
+                "invalid_type",
+                "Must be a day such as 2025-12-16, a time such as 09:30 or an instant such as 2025-12-16T10:00:00Z, \
+                 whichever is asked for here.",
+            ),
+            ("input is out of range", "invalid_type", "This value does not fit here."),
             ("a currency has three letters", "invalid_type", "A currency has three letters."),
         ] {
             assert_eq!(sentence(said), (code, message.to_owned()), "{said}");

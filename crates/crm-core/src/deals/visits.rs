@@ -49,13 +49,14 @@ fn visit(
     entered_at: DateTime<Utc>,
     left_at: Option<DateTime<Utc>>,
 ) -> Result<()> {
+    let by = tx.ctx.actor.user();
     tx.sql::<st::Integer>(
         "INSERT INTO deal_stage_visits \
-         (organization_id, deal_id, visit, episode, pipeline_id, stage_id, entered_at, left_at) \
-         VALUES ({org}, {}, {}, {}, {}, {}, {}, {})",
+         (organization_id, deal_id, visit, episode, pipeline_id, stage_id, entered_at, left_at, entered_by) \
+         VALUES ({org}, {}, {}, {}, {}, {}, {}, {}, {})",
     )
     .with(|s| s.bind(deal.id).bind(number).bind(deal.fields.episode).bind(deal.fields.pipeline_id))
-    .with(|s| s.bind(stage).bind(entered_at).bind(left_at))
+    .with(|s| s.bind(stage).bind(entered_at).bind(left_at).bind(by))
     .run(tx)?;
     Ok(())
 }

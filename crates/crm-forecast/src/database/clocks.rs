@@ -95,7 +95,7 @@ type ClockTypes = (
 );
 
 const CLOCKS: &str = "SELECT d.id, d.last_activity_at, d.stage_entered_at, d.created_at, a.type, a.user_id, \
-     t.assignee_id, t.id IS NOT NULL, n.changed_by, n.id IS NOT NULL, s.changed_by, z.note, z.changed_by FROM deals d \
+     t.assignee_id, t.id IS NOT NULL, n.changed_by, n.id IS NOT NULL, coalesce(s.changed_by, v.entered_by), z.note, z.changed_by FROM deals d \
      LEFT JOIN LATERAL (SELECT type, user_id FROM activities WHERE organization_id = {org} AND deal_id = d.id \
        AND occurred_at = d.last_activity_at ORDER BY id LIMIT 1) a ON TRUE \
      LEFT JOIN LATERAL (SELECT id, assignee_id FROM tasks WHERE organization_id = {org} AND deal_id = d.id \
@@ -106,6 +106,8 @@ const CLOCKS: &str = "SELECT d.id, d.last_activity_at, d.stage_entered_at, d.cre
      LEFT JOIN LATERAL (SELECT changed_by FROM field_history WHERE organization_id = {org} \
        AND entity_type = 'deal' AND entity_id = d.id AND field_name = 'stageId' \
        AND changed_at = d.stage_entered_at ORDER BY id DESC LIMIT 1) s ON TRUE \
+     LEFT JOIN LATERAL (SELECT entered_by FROM deal_stage_visits WHERE organization_id = {org} AND deal_id = d.id \
+       AND entered_at = d.stage_entered_at ORDER BY visit DESC LIMIT 1) v ON TRUE \
      LEFT JOIN LATERAL (SELECT note, changed_by FROM field_history WHERE organization_id = {org} \
        AND entity_type = 'deal' AND entity_id = d.id AND field_name = 'staleSnoozedUntil' \
        ORDER BY changed_at DESC, id DESC LIMIT 1) z ON d.stale_snoozed_until IS NOT NULL \

@@ -1,0 +1,1 @@
+ALTER TABLE deal_stage_visits DROP COLUMN entered_by;
