@@ -6,6 +6,27 @@ use serde_json::{Map, Value};
 use super::{Action, Ask, Gate, Hiding};
 use crate::{Ctx, Error, Result, change::FieldDiff, proposals::Proposal, users::Role};
 
+/// What is hidden does not depend on what is approved.
+macro_rules! hides_as_its_gate {
+    () => {
+        fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
+            self.gate.hidden(ctx, kind, record)
+        }
+
+        fn never_seen(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
+            self.gate.never_seen(ctx, kind)
+        }
+
+        fn why_hidden(&self, ctx: &Ctx, kind: &str, field: &str) -> String {
+            self.gate.why_hidden(ctx, kind, field)
+        }
+
+        fn hiding<'g>(&'g self, ctx: &Ctx, kind: &str) -> Option<Box<dyn Hiding + 'g>> {
+            self.gate.hiding(ctx, kind)
+        }
+    };
+}
+
 /// The code of what needs an approval that who gave it could not give, since they may not do it at all.
 pub const APPROVER_NOT_ALLOWED: &str = "approver_not_allowed";
 /// The code of what needs an approval that who gave it could not give, since they would need one too.
@@ -49,21 +70,7 @@ impl Gate for Approved {
         }
     }
 
-    fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
-        self.gate.hidden(ctx, kind, record)
-    }
-
-    fn never_seen(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
-        self.gate.never_seen(ctx, kind)
-    }
-
-    fn why_hidden(&self, ctx: &Ctx, kind: &str, field: &str) -> String {
-        self.gate.why_hidden(ctx, kind, field)
-    }
-
-    fn hiding<'g>(&'g self, ctx: &Ctx, kind: &str) -> Option<Box<dyn Hiding + 'g>> {
-        self.gate.hiding(ctx, kind)
-    }
+    hides_as_its_gate!();
 }
 
 /// A gate that lets through what needs an approval, and keeps what was written before it.
@@ -122,19 +129,5 @@ impl Gate for Rehearsal {
         }
     }
 
-    fn hidden(&self, ctx: &Ctx, kind: &str, record: Option<&Map<String, Value>>) -> Vec<String> {
-        self.gate.hidden(ctx, kind, record)
-    }
-
-    fn never_seen(&self, ctx: &Ctx, kind: &str) -> Vec<String> {
-        self.gate.never_seen(ctx, kind)
-    }
-
-    fn why_hidden(&self, ctx: &Ctx, kind: &str, field: &str) -> String {
-        self.gate.why_hidden(ctx, kind, field)
-    }
-
-    fn hiding<'g>(&'g self, ctx: &Ctx, kind: &str) -> Option<Box<dyn Hiding + 'g>> {
-        self.gate.hiding(ctx, kind)
-    }
+    hides_as_its_gate!();
 }
