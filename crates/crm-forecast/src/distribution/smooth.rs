@@ -38,6 +38,10 @@ const QUIET: usize = 16;
 const LOOKS_UNTIL: usize = 2;
 const LOOKS_PER_FREQUENCY: usize = 5;
 
+/// How far deals have turned, by what they had where the function died down, to be taken as far away as there: somewhat
+/// farther, since values are taken for whole steps.
+const AS_FAR: f64 = 1.1;
+
 /// Frequencies that are looked at, at most.
 const MOST_FREQUENCIES: usize = 4_096;
 
@@ -52,11 +56,15 @@ pub(super) fn sum(cells: &[Cell], step: u64, size: usize) -> Option<(Method, Vec
     };
     let mut unrounded = waves(&|cell| cell.stakes.iter().map(|stake| stake.lump(step)).collect());
     if let Some(last) = last_frequency(&unrounded, size) {
-        return Some((Method::Smooth, spectrum(&mut unrounded, (1..=last).collect(), size)));
+        let turned = Turned::of(&unrounded, size, Lump::variance);
+        return Some((Method::Smooth, spectrum(&mut unrounded, (1..=last).collect(), &turned)));
     }
     let mut rounded = waves(&|cell| pieces(cell, step).iter().map(Lump::of).collect());
     let frequencies = frequencies_that_matter(&rounded, size);
-    (frequencies.len() <= MOST_FREQUENCIES).then(|| (Method::Fourier, spectrum(&mut rounded, frequencies, size)))
+    (frequencies.len() <= MOST_FREQUENCIES).then(|| {
+        let turned = Turned::of(&rounded, size, Lump::variance);
+        (Method::Fourier, spectrum(&mut rounded, frequencies, &turned))
+    })
 }
 
 /// The last frequency that is not proved to be negligible; none where even the highest may count.
@@ -69,26 +77,66 @@ fn last_frequency(waves: &[Wave], size: usize) -> Option<usize> {
 /// The frequencies that are not proved to be negligible, of whole numbers of steps. The logarithm of a cell's bound is
 /// convex, so that it lies below its chord, which adds up deal by deal: one transform tells of all frequencies.
 fn frequencies_that_matter(waves: &[Wave], size: usize) -> Vec<usize> {
-    let mut heights = vec![Complex::default(); size];
-    for wave in waves {
-        let most = 2.0 * wave.lumps.iter().map(|lump| lump.count).sum::<f64>();
-        let chord = wave.belief.map(|belief| -bound(most, Some(belief)).ln() / most);
-        for lump in &wave.lumps {
-            heights[lump.steps as usize] += lump.count * chord.unwrap_or_else(|| lump.variance());
-        }
+    let chords: Vec<Option<f64>> = waves
+        .iter()
+        .map(|wave| {
+            let most = 2.0 * wave.lumps.iter().map(|lump| lump.count).sum::<f64>();
+            wave.belief.map(|belief| -bound(most, Some(belief)).ln() / most)
+        })
+        .collect();
+    let turned =
+        Turned::weighted(waves.iter().zip(chords), size, |chord, lump| chord.unwrap_or_else(|| lump.variance()));
+    (1..=size / 2).filter(|frequency| turned.at(*frequency) < -NEGLIGIBLE.ln()).collect()
+}
+
+/// For each frequency, how far all deals have turned: the sum of their 1 - cos, weighted, each value taken for the next whole
+/// number of steps. One transform tells of all frequencies.
+struct Turned(Vec<Complex<f64>>);
+
+impl Turned {
+    fn of(waves: &[Wave], size: usize, weight: impl Fn(&Lump) -> f64) -> Self {
+        Self::weighted(waves.iter().zip(std::iter::repeat(())), size, |(), lump| weight(lump))
     }
-    FftPlanner::new().plan_fft_forward(size).process(&mut heights);
-    let matters = |frequency: &usize| heights[0].re - heights[*frequency].re < -NEGLIGIBLE.ln();
-    (1..=size / 2).filter(matters).collect()
+
+    fn weighted<'w, T: Copy>(
+        waves: impl Iterator<Item = (&'w Wave, T)>,
+        size: usize,
+        weight: impl Fn(T, &Lump) -> f64,
+    ) -> Self {
+        let mut heights = vec![Complex::default(); size];
+        for (wave, told) in waves {
+            for lump in &wave.lumps {
+                heights[lump.steps.round() as usize & (size - 1)] += lump.count * weight(told, lump);
+            }
+        }
+        FftPlanner::new().plan_fft_forward(size).process(&mut heights);
+        Self(heights)
+    }
+
+    fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    fn at(&self, frequency: usize) -> f64 {
+        self.0[0].re - self.0[frequency].re
+    }
 }
 
 /// The distribution by the function at these frequencies, ascending; at the others it is nothing.
-fn spectrum(waves: &mut [Wave], frequencies: Vec<usize>, size: usize) -> Vec<f64> {
+fn spectrum(waves: &mut [Wave], frequencies: Vec<usize>, turned: &Turned) -> Vec<f64> {
+    let size = turned.size();
     let mut spectrum = vec![Complex::default(); size];
     spectrum[0] = Complex::from(1.0);
-    let (mut loud, mut died_at) = (0, None);
-    let mut rest = frequencies.iter().copied().peekable();
-    while let Some(frequency) = rest.next() {
+    let (mut loud, mut died_at, mut quiet) = (0, None, None);
+    let mut before = 0;
+    for frequency in frequencies {
+        // Only the frequencies next to each other: those beyond a gap are there for a reason of their own. So are those at which
+        // the deals come back to where they were, as those do of which the values differ by a multiple of some number.
+        quiet = quiet.filter(|_| frequency == before + 1);
+        before = frequency;
+        if quiet.is_some_and(|died| turned.at(frequency) >= AS_FAR * turned.at(died)) {
+            continue;
+        }
         let value = product(waves, TAU * frequency as f64 / size as f64);
         if value.norm() > NEGLIGIBLE {
             loud = frequency;
@@ -97,11 +145,7 @@ fn spectrum(waves: &mut [Wave], frequencies: Vec<usize>, size: usize) -> Vec<f64
         } else if died_at.is_none() && frequency > 2 * loud + QUIET {
             died_at = Some(frequency);
             if has_died_down(waves, frequency, size) {
-                // Only the frequencies next to each other: those beyond a gap are there for a reason of their own.
-                let mut before = frequency;
-                while let Some(next) = rest.next_if_eq(&(before + 1)) {
-                    before = next;
-                }
+                quiet = Some(frequency);
             }
         }
     }

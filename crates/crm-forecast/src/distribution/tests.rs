@@ -192,6 +192,24 @@ fn few_frequencies_tell_as_much_as_all() {
     assert_as_by_every_frequency(&few, 1e-10);
 }
 
+/// Values that differ by a multiple of 18: their function rises again where 18 steps are a whole turn.
+#[test]
+fn values_that_fall_into_step_are_seen() {
+    let stages = [(24.7, 20.8), (12.5, 15.5), (22.0, 15.2)];
+    for apart in [18, 30, 7] {
+        let regular = large_house(&stages, 277, |i| 1 + apart * (i % 2));
+        let (distribution, step) = (Distribution::of(&regular), 1);
+        assert_eq!(distribution.step(), step);
+        let exact = exact::sum(&cells(&regular), step);
+        let (mut seen, mut expected) = (0.0, 0.0);
+        for (probability, reference) in distribution.probabilities.iter().zip(&exact) {
+            seen += probability;
+            expected += reference;
+            assert_close(seen, expected, 1e-11, "cumulated probability");
+        }
+    }
+}
+
 /// Next to the same sum on a grid so fine that no value lies between its steps.
 #[test]
 fn values_between_the_steps_need_no_rounding() {
