@@ -39,7 +39,7 @@ pub(crate) fn figures(conn: &mut PgConnection) -> Result<Vec<QueueFigures>> {
     Ok(rows.into_iter().map(named).collect())
 }
 
-/// As [`figures`], of the jobs of the transaction's organization alone.
+/// What lies in the queues of the jobs of the transaction's organization, by name.
 ///
 /// # Errors
 /// What the database says.
